@@ -1,4 +1,4 @@
-//! One Chatbase agent, and the cursors that are sealed for it.
+//! One Chatbase agent, and the resume tokens that are sealed for it.
 
 use chatark_core::{Error, ErrorKind, Result, ResumeToken, Settings};
 use chatark_http::{ApiClient, Connector};
@@ -7,10 +7,10 @@ use crate::config::Config;
 use crate::dialect::ChatbaseV1Dialect;
 use crate::wire;
 
-/// The name of the provider in configs, archives and cursors.
+/// The name of the provider in configs, archives and resume tokens.
 pub(crate) const PROVIDER: &str = "chatbase-v1";
-/// The version of the cursors that this crate seals.
-const CURSOR_VERSION: u32 = 1;
+/// The version of the resume tokens that this crate seals.
+const TOKEN_VERSION: u32 = 1;
 
 /// One Chatbase agent, read through API v1.
 #[derive(Debug)]
@@ -30,12 +30,12 @@ impl ChatbaseV1 {
 
 /// Seals the next page of a list, counted from 1.
 pub(crate) fn seal(scope: &str, page: u64) -> Result<ResumeToken> {
-    ResumeToken::seal(PROVIDER, CURSOR_VERSION, scope.to_owned(), &wire::Place { page })
+    ResumeToken::seal(PROVIDER, TOKEN_VERSION, scope.to_owned(), &wire::SavedPage { page })
 }
 
-/// Returns the page that a saved cursor resumes at: one before the next one, because rows that were deleted in the
-/// meantime have moved the others forward.
-pub(crate) fn resumed_page(cursor: Option<&ResumeToken>, scope: &str) -> Option<u64> {
-    let place: wire::Place = cursor?.open(PROVIDER, CURSOR_VERSION, scope)?;
-    Some(place.page.saturating_sub(1).max(1))
+/// Returns the page at which a walk resumes: one before the saved one, because rows that were deleted in the meantime
+/// have moved the others forward.
+pub(crate) fn resumed_page(token: Option<&ResumeToken>, scope: &str) -> Option<u64> {
+    let saved: wire::SavedPage = token?.open(PROVIDER, TOKEN_VERSION, scope)?;
+    Some(saved.page.saturating_sub(1).max(1))
 }

@@ -6,44 +6,44 @@
 use chatark_core::{Batch, Checkpoint, Error, OpenGap, PageMetadata, ReadRequest, Result, Stream};
 
 use crate::account::{ChatbaseV1, resumed_page, seal};
-use crate::again::try_again;
-use crate::dead::{DeadPages, Passed, Place};
-use crate::ending::{Behind, behind_refused, is_full};
+use crate::budget::RequestBudget;
+use crate::ending::{AfterRefusal, after_refused_page, is_full};
+use crate::failing_pages::{FailingPage, FailingPages, PassedPage};
+use crate::gaps::retry_gaps;
 use crate::list::{NumberedList, Rows};
-use crate::narrow::Probe;
-use crate::progress::Progress;
+use crate::span::PageAddress;
 use crate::step::{FirstRefused, Step, Walk};
 
-/// How many answers without a new row end a list that has more than one page.
-const MAX_STALE: u32 = 3;
+/// How many pages without a new row end a list that has more than one page.
+const MAX_REPEATED_PAGES: u32 = 3;
 
 /// A walk through one list, from page to page until its end.
-pub(crate) struct ListWalk<'a> {
+pub(crate) struct ContactWalk<'a> {
     list: NumberedList<'a>,
     scope: String,
     /// Gaps of earlier pulls, until those that are due have been tried.
     gaps: Vec<OpenGap>,
     /// The page to read next, from 1.
     number: u64,
-    /// Whether that page comes from a saved cursor and has not been answered yet.
+    /// Whether that page comes from a resume token and has not arrived yet.
     is_resuming: bool,
     /// How many people were received, if the walk began at the first page.
     received: Option<u64>,
     /// The keys of the previous page, to recognise a page that repeats it.
-    before: Vec<u64>,
-    stale: u32,
-    dead: DeadPages,
+    previous_keys: Vec<u64>,
+    repeated_pages: u32,
+    failing_pages: FailingPages,
     /// The last page that could be read.
-    good: Option<Probe>,
-    progress: Progress,
+    last_readable: Option<PageAddress>,
+    budget: RequestBudget,
 }
 
 /// Returns whether a stream is a list of people.
-pub(crate) fn is_list(stream: Stream) -> bool {
+pub(crate) fn is_contact_list(stream: Stream) -> bool {
     matches!(stream, Stream::Contacts | Stream::Leads)
 }
 
-impl<'a> ListWalk<'a> {
+impl<'a> ContactWalk<'a> {
     pub(crate) fn new(account: &'a ChatbaseV1, request: &ReadRequest) -> Self {
         let scope = request.scope();
         let resumed = resumed_page(request.resume_from.as_ref(), &scope);
@@ -54,15 +54,15 @@ impl<'a> ListWalk<'a> {
             number: resumed.unwrap_or(1),
             is_resuming: resumed.is_some_and(|page| page > 1),
             received: resumed.is_none().then_some(0),
-            before: Vec::new(),
-            stale: 0,
-            dead: DeadPages::new(&request.gaps),
-            good: None,
-            progress: Progress::default(),
+            previous_keys: Vec::new(),
+            repeated_pages: 0,
+            failing_pages: FailingPages::new(&request.gaps),
+            last_readable: None,
+            budget: RequestBudget::default(),
         }
     }
 
-    /// Returns the note to the user if the host sends the first page again.
+    /// Returns the note to the user that the host sends the first page again.
     fn repetition_note(&self) -> String {
         format!(
             "this host sends the same page of {} for every page number: there may be more of them",
@@ -71,13 +71,13 @@ impl<'a> ListWalk<'a> {
     }
 }
 
-impl Walk for ListWalk<'_> {
+impl Walk for ContactWalk<'_> {
     fn has_due_gaps(&self) -> bool {
         self.gaps.iter().any(|gap| gap.is_due)
     }
 
     async fn try_gaps(mut self) -> Step<Self> {
-        let tried = try_again(&self.list, &self.gaps).await?;
+        let tried = retry_gaps(&self.list, &self.gaps).await?;
         self.gaps.clear();
         let page = PageMetadata { pages: tried.requests, ..PageMetadata::default() };
         let records = self.list.records(tried.elements);
@@ -107,7 +107,7 @@ impl Walk for ListWalk<'_> {
 
     async fn current(&mut self, page: &mut PageMetadata) -> Result<Rows> {
         page.pages += 1;
-        self.progress.take(&self.list, self.number, 1)?;
+        self.budget.spend(&self.list, self.number, 1)?;
         let rows = self.list.page(self.list.largest_page(), self.number).await?;
         page.total = rows.total;
         Ok(rows)
@@ -115,26 +115,26 @@ impl Walk for ListWalk<'_> {
 
     async fn deliver(mut self, rows: Rows, mut page: PageMetadata) -> Step<Self> {
         let keys = rows.keys();
-        let is_repeated = keys == self.before;
-        self.stale = if is_repeated { self.stale + 1 } else { 0 };
+        let is_repeated = keys == self.previous_keys;
+        self.repeated_pages = if is_repeated { self.repeated_pages + 1 } else { 0 };
         let is_first_again = is_repeated && self.number == 2;
-        if is_first_again || self.stale >= MAX_STALE {
+        if is_first_again || self.repeated_pages >= MAX_REPEATED_PAGES {
             page.notes.extend(is_first_again.then(|| self.repetition_note()));
             return self.end(page).await;
         }
         self.is_resuming = false;
-        self.good = Some((self.list.largest_page(), self.number));
-        self.dead.note_readable_page();
+        self.last_readable = Some((self.list.largest_page(), self.number));
+        self.failing_pages.note_readable_page();
         let new_rows = if is_repeated { 0 } else { rows.len() };
-        self.progress.found(&keys, new_rows);
+        self.budget.count_page(&keys, new_rows);
         let records = if is_repeated { Vec::new() } else { self.list.records(rows.elements) };
         self.received = self.received.map(|received| received + records.len() as u64);
         if self.received.zip(rows.total).is_some_and(|(received, total)| received >= total) {
             return Ok((Batch { records, checkpoint: Checkpoint::End, page, ..Batch::default() }, None));
         }
         // A page that repeats the one before it is requested a second time: it may have been sent by mistake.
-        self.number += u64::from(self.stale != 1);
-        self.before = keys;
+        self.number += u64::from(self.repeated_pages != 1);
+        self.previous_keys = keys;
         let checkpoint = Checkpoint::At(seal(&self.scope, self.number)?);
         Ok((Batch { records, checkpoint, page, ..Batch::default() }, Some(self)))
     }
@@ -143,43 +143,44 @@ impl Walk for ListWalk<'_> {
         Err(error)
     }
 
-    async fn behind(&mut self, page: &mut PageMetadata) -> Result<Behind> {
-        let rows_per_page = self.progress.rows_per_page;
-        if !is_full(&self.before, rows_per_page) {
-            return Ok(Behind::Nothing);
+    async fn after_refusal(&mut self, page: &mut PageMetadata) -> Result<AfterRefusal> {
+        let rows_per_page = self.budget.rows_per_page;
+        if !is_full(&self.previous_keys, rows_per_page) {
+            return Ok(AfterRefusal::Nothing);
         }
         let rows_until = (self.number - 1) * rows_per_page;
-        let (behind, asked) = behind_refused(&self.list, self.number, rows_until, &self.before).await?;
+        let (after, asked) =
+            after_refused_page(&self.list, self.number, rows_until, &self.previous_keys).await?;
         page.pages += asked;
-        Ok(behind)
+        Ok(after)
     }
 
-    async fn pass(mut self, error: Error, mut page: PageMetadata) -> Step<Self> {
+    async fn read_around(mut self, error: Error, mut page: PageMetadata) -> Step<Self> {
         let size = self.list.largest_page();
-        let rows_per_page = Some(self.progress.rows_per_page).filter(|rows| *rows > 0);
-        let is_after_good = self.number > 1 && self.good == Some((size, self.number - 1));
-        let place = Place {
+        let rows_per_page = Some(self.budget.rows_per_page).filter(|rows| *rows > 0);
+        let is_after_good = self.number > 1 && self.last_readable == Some((size, self.number - 1));
+        let failing = FailingPage {
             number: self.number,
             size,
             rows_per_page,
-            good: self.good,
-            before: is_after_good.then_some(&self.before),
+            last_readable: self.last_readable,
+            before: is_after_good.then_some(&self.previous_keys),
         };
-        let Passed { mut found, rows, rows_per_page, keys, is_repeated, is_last, .. } =
-            self.dead.pass(&self.list, place, error).await?;
+        let PassedPage { mut found, rows, rows_per_page, keys, is_repeated, is_last, .. } =
+            self.failing_pages.read_around(&self.list, failing, error).await?;
         page.pages += found.requests;
-        let is_known = !keys.is_empty() && keys.iter().all(|key| self.before.contains(key));
+        let is_known = !keys.is_empty() && keys.iter().all(|key| self.previous_keys.contains(key));
         if is_repeated || is_known {
-            // The gaps of the page before it are these.
+            // Its gaps are those of the page before it.
             found.gaps.clear();
         } else {
-            self.progress.passed(&keys, rows);
-            // Of a host that is not known yet, rows of later pages were read too. They are no sign of a repeated page.
-            self.before = if rows_per_page.is_some() { keys } else { Vec::new() };
+            self.budget.count_failing_page(&keys, rows);
+            // Of a host that is not known yet, rows of later pages were read too. They do not show a repeated page.
+            self.previous_keys = if rows_per_page.is_some() { keys } else { Vec::new() };
         }
         self.is_resuming = false;
-        self.good = found.good.or(self.good);
-        self.progress.learn(rows_per_page);
+        self.last_readable = found.last_readable.or(self.last_readable);
+        self.budget.note_page_size(rows_per_page);
         self.number += 1;
         let records = self.list.records(found.elements);
         self.received = self.received.map(|received| received + records.len() as u64);
@@ -190,8 +191,8 @@ impl Walk for ListWalk<'_> {
         Ok((batch, (!is_end).then_some(self)))
     }
 
-    /// Of these lists, nobody can tell a ceiling from the end.
-    fn meet_ceiling(&mut self, _: &Error) {}
+    /// In these lists, a ceiling looks like the end.
+    fn note_ceiling(&mut self, _: &Error) {}
 
     async fn end(self, page: PageMetadata) -> Step<Self> {
         Ok((Batch { checkpoint: Checkpoint::End, page, ..Batch::default() }, None))

@@ -1,4 +1,4 @@
-//! What an error says about the place that was asked for.
+//! What an error says about the page that was requested.
 
 use chatark_core::Error;
 

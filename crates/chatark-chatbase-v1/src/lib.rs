@@ -5,24 +5,24 @@
 //! This crate classifies and maps; it never sleeps, retries, prints or writes files, and knows no other vendor.
 
 mod account;
-mod again;
+mod budget;
 mod config;
 mod contacts;
-mod dead;
+mod counter;
 mod dialect;
 mod ending;
+mod failing_pages;
 mod failure;
+mod gaps;
 mod list;
 mod map;
 mod mapper;
-mod narrow;
 mod newest;
 mod parameters;
-mod progress;
 mod refused;
-mod search;
 mod sizes;
 mod source;
+mod span;
 mod step;
 mod target;
 mod unseen;

@@ -19,20 +19,20 @@ pub(crate) const PAGE_SIZE: u64 = 100;
 /// The most contacts on a page, by the vendor's documents, 2026.
 const CONTACTS_PAGE: u64 = 1_000;
 
-/// One of the vendor's lists. It has no cursor: any page can be asked for in any size.
+/// One of the vendor's lists. It has no cursor: any page can be requested in any size.
 #[derive(Debug, Clone)]
 pub(crate) struct NumberedList<'a> {
     pub(crate) account: &'a ChatbaseV1,
     pub(crate) stream: Stream,
     /// What the list is narrowed by. Contacts and leads take nothing.
     pub(crate) parameters: Parameters,
-    /// Rows of answers that were asked for to find something out, if the list keeps them.
-    strays: Option<Strays>,
+    /// Rows of requests that found something out for the walk, if the list keeps them.
+    extra_records: Option<ExtraRecords>,
 }
 
-/// Rows that were answered beside the pages of a walk. Where rows change places from one request to the next, they may
-/// be on no other page.
-type Strays = Arc<Mutex<Vec<Bytes>>>;
+/// Rows that came with other responses than the pages of a walk. Where rows change places from one request to the next,
+/// they may be on no other page.
+type ExtraRecords = Arc<Mutex<Vec<Bytes>>>;
 
 /// One page of a list.
 #[derive(Debug)]
@@ -45,25 +45,25 @@ pub(crate) struct Rows {
 
 impl<'a> NumberedList<'a> {
     pub(crate) fn new(account: &'a ChatbaseV1, stream: Stream) -> Self {
-        Self { account, stream, parameters: Parameters::default(), strays: None }
+        Self { account, stream, parameters: Parameters::default(), extra_records: None }
     }
 
-    /// Keeps the rows of every answer to [`Self::page`], until they are taken.
-    pub(crate) fn keeping_strays(self) -> Self {
-        Self { strays: Some(Strays::default()), ..self }
+    /// Keeps the rows of every call of [`Self::page`] until they are taken.
+    pub(crate) fn keeping_extra_records(self) -> Self {
+        Self { extra_records: Some(ExtraRecords::default()), ..self }
     }
 
-    /// Keeps rows that are not used.
-    pub(crate) fn keep(&self, rows: impl IntoIterator<Item = Bytes>) {
-        if let Some(strays) = &self.strays {
-            strays.lock().unwrap_or_else(PoisonError::into_inner).extend(rows);
+    /// Keeps rows that are on no page of the walk.
+    pub(crate) fn keep_extra(&self, rows: impl IntoIterator<Item = Bytes>) {
+        if let Some(extra_records) = &self.extra_records {
+            extra_records.lock().unwrap_or_else(PoisonError::into_inner).extend(rows);
         }
     }
 
-    /// Returns the rows that were kept.
-    pub(crate) fn take_strays(&self) -> Vec<Bytes> {
-        let Some(strays) = &self.strays else { return Vec::new() };
-        mem::take(&mut *strays.lock().unwrap_or_else(PoisonError::into_inner))
+    /// Takes the rows that were kept.
+    pub(crate) fn take_extra_records(&self) -> Vec<Bytes> {
+        let Some(extra_records) = &self.extra_records else { return Vec::new() };
+        mem::take(&mut *extra_records.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// Returns the same list, narrowed by other parameters.
@@ -79,7 +79,7 @@ impl<'a> NumberedList<'a> {
     /// Reads a page, counted from 1, to find something out. Its rows are kept for the archive all the same.
     pub(crate) async fn page(&self, size: u64, number: u64) -> Result<Rows> {
         let rows = self.read(size, number).await?;
-        self.keep(rows.elements.iter().cloned());
+        self.keep_extra(rows.elements.iter().cloned());
         Ok(rows)
     }
 
@@ -134,7 +134,7 @@ impl Rows {
         self.elements.is_empty()
     }
 
-    /// Returns a key of each row, by which it is recognised on another page.
+    /// Returns the key of each row, by which it is recognised on another page.
     pub(crate) fn keys(&self) -> Vec<u64> {
         self.elements.iter().map(|row| key(row)).collect()
     }

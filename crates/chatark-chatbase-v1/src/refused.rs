@@ -7,9 +7,9 @@ use crate::failure::is_refusal;
 use crate::list::NumberedList;
 use crate::parameters::{DATES, Parameters, SOURCES, began};
 
-/// What a deployment takes.
+/// The parameters that a deployment accepts.
 #[derive(Debug)]
-pub(crate) struct Examined {
+pub(crate) struct AcceptedParameters {
     /// The parameters that are left.
     pub(crate) parameters: Parameters,
     /// What was found, for later pulls.
@@ -19,17 +19,20 @@ pub(crate) struct Examined {
     pub(crate) requests: u64,
 }
 
-impl Examined {
+impl AcceptedParameters {
     /// Returns whether the refusal meant that nothing matches, as it does on a host without empty pages.
     pub(crate) fn is_empty(&self) -> bool {
         self.features == Features::default()
     }
 }
 
-/// Asks for each parameter alone where there is something to find. `error` is how the first page was refused, which is
-/// returned if that was not for a parameter.
-pub(crate) async fn examine(list: &NumberedList<'_>, error: Error) -> Result<Examined> {
-    let mut found = Examined {
+/// Requests a page with each parameter alone, in a way that would find a conversation. Fails with `error`, with which
+/// the first page was refused, if no parameter was the reason.
+pub(crate) async fn find_refused_parameters(
+    list: &NumberedList<'_>,
+    error: Error,
+) -> Result<AcceptedParameters> {
+    let mut found = AcceptedParameters {
         parameters: list.parameters.clone(),
         features: Features::default(),
         has_rows: false,
@@ -65,7 +68,8 @@ pub(crate) async fn examine(list: &NumberedList<'_>, error: Error) -> Result<Exa
     Ok(found)
 }
 
-/// Returns a conversation of the whole list, and gives the error back; or `None` if the list is empty.
+/// Returns a conversation of the whole list, or `None` if the list is empty; and hands `error` back. Fails with it if
+/// nothing can be read.
 async fn any_row(
     list: &NumberedList<'_>,
     requests: &mut u64,
@@ -75,7 +79,7 @@ async fn any_row(
     // The first row may be one that always fails.
     for number in [1, 2] {
         *requests += 1;
-        // A row of the whole list may be outside what was asked for.
+        // A row of the whole list may be outside what was requested.
         let rows = if list.parameters.is_empty() {
             whole.page(1, number).await
         } else {
@@ -112,7 +116,7 @@ async fn refusal(list: &NumberedList<'_>, requests: &mut u64) -> Result<Option<E
     match list.read(1, 1).await {
         Ok(_) => Ok(None),
         Err(error) if is_refusal(&error) => Ok(Some(error)),
-        // A row that fails is one that was found.
+        // A row that fails has been found.
         Err(error) if error.may_be_local() => Ok(None),
         Err(error) => Err(error),
     }

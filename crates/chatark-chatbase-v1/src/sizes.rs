@@ -7,23 +7,23 @@ use chatark_core::Result;
 use crate::failure::is_refusal;
 use crate::list::{NumberedList, Rows};
 
-/// What the answers to smaller pages show.
+/// What smaller pages show of whether sizes are honoured.
 #[derive(Debug, Default)]
-pub(crate) struct SizeProof {
+pub(crate) struct SizeEvidence {
     is_shown: bool,
     /// The first row of a full page of each size.
     full: HashMap<u64, u64>,
 }
 
-impl SizeProof {
+impl SizeEvidence {
     /// Notes what was shown before.
     pub(crate) fn set(&mut self, is_shown: bool) {
         self.is_shown |= is_shown;
     }
 
-    /// Looks at an answer. Two different full pages of one size show it: a host that ignores sizes has one page at most
-    /// that is shorter than the others.
-    pub(crate) fn look_at(&mut self, size: u64, rows: &Rows) {
+    /// Notes a page. Two different full pages of one size show that sizes are honoured: a host that ignores them has at
+    /// most one page that is shorter than the others.
+    pub(crate) fn add_page(&mut self, size: u64, rows: &Rows) {
         if rows.len() == size
             && let Some(first) = rows.keys().first()
         {
@@ -38,7 +38,7 @@ impl SizeProof {
 }
 
 /// Returns whether the host gives one row where one is asked for, and how many requests that took. Where the first row
-/// fails, the second one may not. A list without rows has no other sizes.
+/// fails, the second one may not. A list without rows honours every size.
 pub(crate) async fn gives_single_rows(list: &NumberedList<'_>) -> Result<(bool, u64)> {
     match list.page(1, 1).await {
         Ok(rows) if rows.len() <= 1 => Ok((true, 1)),
@@ -67,8 +67,8 @@ pub(crate) async fn row_at(list: &NumberedList<'_>, position: u64) -> Result<Opt
     }
 }
 
-/// Returns how many rows come before a page, from its keys, and how many requests that took; `None` if the host does not
-/// give single rows. `most` is the most that there can be.
+/// Returns how many rows come before a page, from its keys, and how many requests that took; `None` if the host does
+/// not give single rows. `most` is the most that there can be.
 pub(crate) async fn rows_before(
     list: &NumberedList<'_>,
     keys: &[u64],

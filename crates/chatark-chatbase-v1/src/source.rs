@@ -10,11 +10,11 @@ use futures_util::stream;
 
 use crate::account::{ChatbaseV1, PROVIDER};
 use crate::config::{Config, SETTINGS};
-use crate::contacts::{ListWalk, is_list};
+use crate::contacts::{ContactWalk, is_contact_list};
+use crate::counter::ListCounter;
 use crate::failure::is_refusal;
 use crate::list::{GET_CONVERSATIONS, NumberedList};
 use crate::parameters::Parameters;
-use crate::search::Search;
 use crate::step;
 use crate::unseen;
 use crate::walk::{PageWalk, requests};
@@ -81,15 +81,15 @@ impl Provider for ChatbaseV1 {
         let parameters = Parameters::of(request);
         let is_narrowed = !parameters.is_empty();
         let mut estimate = Estimate::default();
-        let mut search = Search::new(whole.with(parameters));
-        let count = match search.count().await {
+        let mut counter = ListCounter::new(whole.with(parameters));
+        let count = match counter.count().await {
             Err(error) if is_narrowed && is_refusal(&error) => {
                 estimate.notes.push(
                     "this host refuses dates or `filteredSources`, so all conversations were counted"
                         .to_owned(),
                 );
-                search.list = whole;
-                search.count().await?
+                counter.list = whole;
+                counter.count().await?
             }
             count => count?,
         };
@@ -102,12 +102,12 @@ impl Provider for ChatbaseV1 {
                 "this host sends the same page for every page number, so nothing can be counted".to_owned(),
             ),
         }
-        Ok(Estimate { requests_sent: search.asked, ..estimate })
+        Ok(Estimate { requests_sent: counter.requests, ..estimate })
     }
 
     fn read(&self, request: ReadRequest) -> BatchStream<'_> {
-        if is_list(request.stream) {
-            return Box::pin(stream::try_unfold(Some(ListWalk::new(self, &request)), |walk| async {
+        if is_contact_list(request.stream) {
+            return Box::pin(stream::try_unfold(Some(ContactWalk::new(self, &request)), |walk| async {
                 let Some(walk) = walk else { return Ok(None) };
                 step::next(walk).await.map(Some)
             }));

@@ -2,20 +2,20 @@
 
 use chatark_core::{Batch, Error, PageMetadata, Result};
 
-use crate::ending::Behind;
+use crate::ending::AfterRefusal;
 use crate::failure::is_refusal;
 use crate::list::Rows;
 
 /// A batch, and the walk that goes on after it.
 pub(crate) type Step<W> = Result<(Batch, Option<W>)>;
 
-/// What it means that the first page of a list is refused.
+/// Why the first page of a list is refused.
 pub(crate) enum FirstRefused {
-    /// A row on the page is the reason: the error with which the page failed.
+    /// A row on the page fails: the error of the page.
     Failing(Error),
     /// The list is empty.
     Empty,
-    /// The deployment refuses a parameter, without which the page is to be asked for again.
+    /// The deployment refuses a parameter: the page has to be requested again without it.
     Parameter,
 }
 
@@ -30,29 +30,29 @@ pub(crate) trait Walk: Sized {
     /// Returns the number of the current page, from 1.
     fn page(&self) -> u64;
 
-    /// Returns whether that page comes from a saved cursor and has not been answered yet.
+    /// Returns whether that page comes from a resume token and has not arrived yet.
     fn is_resuming(&self) -> bool;
 
-    /// Begins at page 1, because the saved page is refused or has gone.
+    /// Restarts at page 1, because the saved page is refused or no longer exists.
     fn restart(&mut self, metadata: &mut PageMetadata);
 
     /// Returns the current page.
     async fn current(&mut self, metadata: &mut PageMetadata) -> Result<Rows>;
 
-    /// Returns the rows of the current page in a batch.
+    /// Returns a batch with the rows of the current page.
     async fn deliver(self, rows: Rows, metadata: PageMetadata) -> Step<Self>;
 
     /// Finds out why page 1 is refused.
     async fn first_refused(&mut self, error: Error, metadata: &mut PageMetadata) -> Result<FirstRefused>;
 
-    /// Finds out what is at the current page, which is refused.
-    async fn behind(&mut self, metadata: &mut PageMetadata) -> Result<Behind>;
+    /// Finds out what follows from the current page on, which is refused.
+    async fn after_refusal(&mut self, metadata: &mut PageMetadata) -> Result<AfterRefusal>;
 
-    /// Returns what can be read of the current page, which fails, and the gap.
-    async fn pass(self, error: Error, metadata: PageMetadata) -> Step<Self>;
+    /// Returns a batch with what can be read of the current page, which fails, and the gap.
+    async fn read_around(self, error: Error, metadata: PageMetadata) -> Step<Self>;
 
     /// Notes that the vendor gives no page from the current one on.
-    fn meet_ceiling(&mut self, refusal: &Error);
+    fn note_ceiling(&mut self, refusal: &Error);
 
     /// Ends the list.
     async fn end(self, metadata: PageMetadata) -> Step<Self>;
@@ -72,22 +72,22 @@ pub(crate) async fn next<W: Walk>(mut walk: W) -> Step<W> {
             Err(error) if is_refusal(&error) && walk.is_resuming() => walk.restart(&mut metadata),
             Err(error) if is_refusal(&error) && walk.page() == 1 => {
                 match walk.first_refused(error, &mut metadata).await? {
-                    FirstRefused::Failing(error) => return walk.pass(error, metadata).await,
+                    FirstRefused::Failing(error) => return walk.read_around(error, metadata).await,
                     FirstRefused::Empty => return walk.end(metadata).await,
                     FirstRefused::Parameter => {}
                 }
             }
             Err(error) if is_refusal(&error) => {
-                return match walk.behind(&mut metadata).await? {
-                    Behind::Nothing => walk.end(metadata).await,
-                    Behind::Rows => walk.pass(error, metadata).await,
-                    Behind::Unreachable => {
-                        walk.meet_ceiling(&error);
+                return match walk.after_refusal(&mut metadata).await? {
+                    AfterRefusal::Nothing => walk.end(metadata).await,
+                    AfterRefusal::Rows => walk.read_around(error, metadata).await,
+                    AfterRefusal::Unreachable => {
+                        walk.note_ceiling(&error);
                         walk.end(metadata).await
                     }
                 };
             }
-            Err(error) if error.may_be_local() => return walk.pass(error, metadata).await,
+            Err(error) if error.may_be_local() => return walk.read_around(error, metadata).await,
             Err(error) => return Err(error),
         }
     }

@@ -14,7 +14,7 @@ use chatark_core::{
 };
 
 use crate::account::ChatbaseV1;
-use crate::ending::{Behind, Repetition, behind_refused, is_ceiling, is_full, repetition_of_first};
+use crate::ending::{AfterRefusal, Repetition, after_refused_page, is_ceiling, is_full, repetition_of_first};
 use crate::failure::is_refusal;
 use crate::list::{NumberedList, PAGE_SIZE, Rows};
 use crate::parameters::{Parameters, began};
@@ -27,42 +27,42 @@ const MAX_PAGES: u64 = 200;
 const MAX_ROUNDS: u32 = 2;
 /// After so many failures, nothing more is asked for.
 const MAX_FAILURES: u32 = 3;
-/// How much is kept of conversations that were not looked for.
-const MAX_OTHER_BYTES: usize = 64 << 20;
+/// The most bytes of extra records that are kept.
+const MAX_EXTRA_BYTES: usize = 64 << 20;
 const DAY_SECONDS: i64 = 86_400;
 /// How far from its day a conversation may have begun, for zones and inclusive ends.
 const TOLERANCE_SECONDS: f64 = 5.0 * 86_400.0;
 
 /// Returns those of the conversations that the vendor still has, and the ids of those that cannot be asked for.
 pub(crate) async fn find(account: &ChatbaseV1, unseen: &[UnseenRecord]) -> Result<Batch> {
-    let mut search = Search {
+    let mut search = UnseenSearch {
         whole: NumberedList::new(account, Stream::Conversations),
         takes_days: None,
         status_of_end: None,
         failures: 0,
         is_given_up: false,
         found: BTreeMap::new(),
-        others: BTreeMap::new(),
-        other_bytes: 0,
+        extra_records: BTreeMap::new(),
+        extra_bytes: 0,
         read_until: None,
         rounds: MAX_ROUNDS,
     };
     let mut page = PageMetadata::default();
-    let mut there = match search.look_for(unseen).await {
-        Err(error) if search.found.is_empty() && search.others.is_empty() => return Err(error),
-        // What has come is kept, and nothing is said of what has not.
+    let mut unchanged = match search.look_for(unseen).await {
+        Err(error) if search.found.is_empty() && search.extra_records.is_empty() => return Err(error),
+        // What has come is kept; the others count as unchanged.
         Err(error) => {
             let note = format!("not all that the vendor no longer lists could be looked for: {error}");
             page.notes.push(note);
             unseen.iter().map(|record| record.id.clone()).collect()
         }
-        Ok(there) => there,
+        Ok(unchanged) => unchanged,
     };
-    there.retain(|id| !search.found.contains_key(id));
-    search.found.append(&mut search.others);
+    unchanged.retain(|id| !search.found.contains_key(id));
+    search.found.append(&mut search.extra_records);
     let record = |bytes| Record::with_top_level_id(Stream::Conversations, Surface::Export, bytes);
     let records = search.found.into_values().map(record).collect();
-    Ok(Batch { records, unchanged: there, page, ..Batch::default() })
+    Ok(Batch { records, unchanged, page, ..Batch::default() })
 }
 
 fn by_day(unseen: &[UnseenRecord]) -> BTreeMap<String, (Timestamp, BTreeSet<RecordId>)> {
@@ -76,28 +76,28 @@ fn by_day(unseen: &[UnseenRecord]) -> BTreeMap<String, (Timestamp, BTreeSet<Reco
     days
 }
 
-struct Search<'a> {
+struct UnseenSearch<'a> {
     whole: NumberedList<'a>,
     /// Whether the deployment filters by days, once that is known.
     takes_days: Option<bool>,
-    /// The status with which the vendor refuses pages behind the end of a list, once that is known.
+    /// The status with which the vendor refuses pages past the end of a list, once that is known.
     status_of_end: Option<u16>,
     failures: u32,
     is_given_up: bool,
-    /// The conversations that are there, as the vendor sent them.
+    /// The conversations that the vendor still has, as it sent them.
     found: BTreeMap<RecordId, Bytes>,
-    /// Others of the same days: where rows change places, the sweep may have missed them too.
-    others: BTreeMap<RecordId, Bytes>,
-    /// How large these are. Beyond [`MAX_OTHER_BYTES`], the rest was not kept.
-    other_bytes: usize,
+    /// Other conversations of the same days: where rows change places, the sweep may have missed them too.
+    extra_records: BTreeMap<RecordId, Bytes>,
+    /// How large these are. Above [`MAX_EXTRA_BYTES`], the rest was not kept.
+    extra_bytes: usize,
     /// The last of the days that were read with those around one, and whether everything of them was found.
     read_until: Option<(String, bool)>,
     /// How often the pages of days are read backwards: once, after all rounds did not bring everything of some days.
     rounds: u32,
 }
 
-/// What was read of a day.
-enum Read {
+/// How much of a day was read.
+enum DayOutcome {
     /// All of it, or all that was looked for.
     Everything,
     /// All of its pages, but some row was on two of them, so another may have been on none.
@@ -106,16 +106,16 @@ enum Read {
     Unsure,
 }
 
-/// The rows of one list of days.
+/// The rows of a list that is narrowed to some days.
 #[derive(Default)]
-struct Seen {
+struct DayRows {
     keys: HashSet<u64>,
     /// How many rows its pages have.
     rows: u64,
     rows_per_page: u64,
 }
 
-impl Seen {
+impl DayRows {
     fn add_page(&mut self, keys: &[u64]) {
         self.keys.extend(keys);
         self.rows += keys.len() as u64;
@@ -137,45 +137,45 @@ impl Seen {
     }
 }
 
-impl Search<'_> {
+impl UnseenSearch<'_> {
     /// Asks for the days of conversations, and returns those that are there or cannot be asked for.
     async fn look_for(&mut self, unseen: &[UnseenRecord]) -> Result<Vec<RecordId>> {
         let undated = unseen.iter().filter(|record| record.created_at.is_none());
-        let mut there: Vec<_> = undated.map(|record| record.id.clone()).collect();
+        let mut unchanged: Vec<_> = undated.map(|record| record.id.clone()).collect();
         for (number, (day, (at, ids))) in by_day(unseen).into_iter().enumerate() {
             if number >= MAX_DAYS || self.is_given_up {
-                there.extend(ids);
+                unchanged.extend(ids);
             } else {
-                there.extend(self.on_day(&day, at, ids).await?);
+                unchanged.extend(self.look_for_on_day(&day, at, ids).await?);
             }
         }
-        Ok(there)
+        Ok(unchanged)
     }
 
-    /// Returns which of the conversations of a day are there.
-    async fn on_day(
+    /// Looks for the conversations of a day. Returns those that are there or cannot be asked for.
+    async fn look_for_on_day(
         &mut self,
         day: &str,
         at: Timestamp,
         ids: BTreeSet<RecordId>,
     ) -> Result<BTreeSet<RecordId>> {
         let mut missing = ids.clone();
-        self.take_others(&mut missing);
-        if let Some(is_everything) = self.has_read(day) {
+        self.take_from_extra_records(&mut missing);
+        if let Some(is_everything) = self.was_read_with_others(day) {
             return Ok(if is_everything { ids.difference(&missing).cloned().collect() } else { ids });
         }
-        // The vendor documents neither the zone of its days nor whether the last one is included, so what is not found on
-        // its day may be on one around it. The day alone is short, and often enough.
+        // The vendor documents neither the zone of its days nor whether the last one is included, so what is not found
+        // on its day may be on one around it. The day alone is short, and often enough.
         let on_day = self.whole.with(Parameters::on(day));
-        if let Read::Unsure = self.days(&on_day, at, 0, &mut missing).await? {
+        if let DayOutcome::Unsure = self.read_days(&on_day, at, 0, &mut missing).await? {
             return Ok(ids);
         }
         if !missing.is_empty() {
             let around = self.whole.with(Parameters::around(at));
-            let is_everything = match self.days(&around, at, self.rounds, &mut missing).await? {
-                Read::Everything => true,
-                Read::Partly => false,
-                Read::Unsure => return Ok(ids),
+            let is_everything = match self.read_days(&around, at, self.rounds, &mut missing).await? {
+                DayOutcome::Everything => true,
+                DayOutcome::Partly => false,
+                DayOutcome::Unsure => return Ok(ids),
             };
             if !missing.is_empty() {
                 // The days around it hold all of the next one, whatever the zone.
@@ -189,52 +189,53 @@ impl Search<'_> {
         Ok(ids.difference(&missing).cloned().collect())
     }
 
-    /// Returns whether everything of a day is among the conversations that were found, or nothing if it was not read with
-    /// those around another.
-    fn has_read(&self, day: &str) -> Option<bool> {
-        let has_kept_all = self.other_bytes <= MAX_OTHER_BYTES;
+    /// Returns whether everything of a day is among the conversations that were found, or nothing if it was not read
+    /// with those around another.
+    fn was_read_with_others(&self, day: &str) -> Option<bool> {
+        let has_kept_all = self.extra_bytes <= MAX_EXTRA_BYTES;
         let (until, is_everything) = self.read_until.as_ref().filter(|_| has_kept_all)?;
         (day <= until.as_str()).then_some(*is_everything)
     }
 
-    /// Takes out what was among the conversations of other days.
-    fn take_others(&mut self, missing: &mut BTreeSet<RecordId>) {
+    /// Takes out the missing conversations that came with other days.
+    fn take_from_extra_records(&mut self, missing: &mut BTreeSet<RecordId>) {
         for id in mem::take(missing) {
-            match self.others.remove(&id) {
+            match self.extra_records.remove(&id) {
                 Some(row) => drop(self.found.insert(id, row)),
                 None => drop(missing.insert(id)),
             }
         }
     }
 
-    /// Reads the pages of a list of days, and takes out what is on them; in the end backwards, in so many rounds at most.
-    async fn days(
+    /// Reads the pages of a list of days, and takes out what is on them; in the end backwards, in so many rounds at
+    /// most.
+    async fn read_days(
         &mut self,
         list: &NumberedList<'_>,
         at: Timestamp,
         rounds: u32,
         missing: &mut BTreeSet<RecordId>,
-    ) -> Result<Read> {
+    ) -> Result<DayOutcome> {
         let mut before: Vec<u64> = Vec::new();
-        let mut seen = Seen::default();
+        let mut seen = DayRows::default();
         let mut number = 1;
         loop {
             let rows = match list.page(PAGE_SIZE, number).await {
                 Ok(rows) => rows,
                 Err(error) if is_refusal(&error) && number > 1 => {
                     if !self.is_end(list, &error, number, &seen, &before).await? {
-                        return Ok(Read::Unsure);
+                        return Ok(DayOutcome::Unsure);
                     }
                     break;
                 }
-                Err(error) if is_refusal(&error) => return self.refused().await,
-                Err(error) => return self.failed(error),
+                Err(error) if is_refusal(&error) => return self.meaning_of_refusal().await,
+                Err(error) => return self.count_failure(error),
             };
             self.failures = 0;
             if rows.elements.iter().any(|row| is_far_from(row, at)) {
                 // The host ignores the days, or compares another time.
                 self.is_given_up = true;
-                return Ok(Read::Unsure);
+                return Ok(DayOutcome::Unsure);
             }
             let keys = rows.keys();
             self.take_out(&rows, missing);
@@ -251,12 +252,12 @@ impl Search<'_> {
                 let is_sure =
                     number > 2 || repetition_of_first(list, &before).await?.0 == Repetition::OnePage;
                 if !is_sure {
-                    return Ok(Read::Unsure);
+                    return Ok(DayOutcome::Unsure);
                 }
                 break;
             }
             if number == MAX_PAGES {
-                return Ok(Read::Unsure);
+                return Ok(DayOutcome::Unsure);
             }
             seen.add_page(&keys);
             before = keys;
@@ -272,16 +273,16 @@ impl Search<'_> {
         &mut self,
         list: &NumberedList<'_>,
         (end, rounds): (u64, u32),
-        mut seen: Seen,
+        mut seen: DayRows,
         missing: &mut BTreeSet<RecordId>,
-    ) -> Result<Read> {
+    ) -> Result<DayOutcome> {
         for round in 0..rounds {
             if round > 0 && seen.is_everything() {
                 break;
             }
             for number in (1..end).rev() {
                 if missing.is_empty() {
-                    return Ok(Read::Everything);
+                    return Ok(DayOutcome::Everything);
                 }
                 match list.page(PAGE_SIZE, number).await {
                     Ok(rows) => {
@@ -289,11 +290,15 @@ impl Search<'_> {
                         self.take_out(&rows, missing);
                     }
                     Err(error) if is_refusal(&error) => {}
-                    Err(error) => return self.failed(error),
+                    Err(error) => return self.count_failure(error),
                 }
             }
         }
-        Ok(if seen.is_everything() || missing.is_empty() { Read::Everything } else { Read::Partly })
+        Ok(if seen.is_everything() || missing.is_empty() {
+            DayOutcome::Everything
+        } else {
+            DayOutcome::Partly
+        })
     }
 
     /// Returns whether a page is refused because the list has ended.
@@ -302,7 +307,7 @@ impl Search<'_> {
         list: &NumberedList<'_>,
         refusal: &Error,
         number: u64,
-        seen: &Seen,
+        seen: &DayRows,
         before: &[u64],
     ) -> Result<bool> {
         if self.status_of_end == refusal.status() {
@@ -316,8 +321,8 @@ impl Search<'_> {
             return Ok(true);
         }
         let rows_until = (number - 1) * seen.rows_per_page;
-        let (behind, _) = behind_refused(list, number, rows_until, before).await?;
-        Ok(behind == Behind::Nothing)
+        let (after, _) = after_refused_page(list, number, rows_until, before).await?;
+        Ok(after == AfterRefusal::Nothing)
     }
 
     /// Keeps the conversations of a page that were missing.
@@ -327,27 +332,27 @@ impl Search<'_> {
             let Some(id) = RecordId::from_json(&id) else { continue };
             if missing.remove(&id) {
                 self.found.insert(id, row.clone());
-            } else if !self.found.contains_key(&id) && !self.others.contains_key(&id) {
-                self.other_bytes = self.other_bytes.saturating_add(row.len());
-                if self.other_bytes <= MAX_OTHER_BYTES {
-                    self.others.insert(id, row.clone());
+            } else if !self.found.contains_key(&id) && !self.extra_records.contains_key(&id) {
+                self.extra_bytes = self.extra_bytes.saturating_add(row.len());
+                if self.extra_bytes <= MAX_EXTRA_BYTES {
+                    self.extra_records.insert(id, row.clone());
                 }
             }
         }
     }
 
     /// Returns what it means that the first page of a day was refused: on some hosts, that it is empty.
-    async fn refused(&mut self) -> Result<Read> {
+    async fn meaning_of_refusal(&mut self) -> Result<DayOutcome> {
         let takes_days = match self.takes_days {
             Some(takes_days) => takes_days,
             None => self.takes_days().await?,
         };
         self.takes_days = Some(takes_days);
         self.is_given_up |= !takes_days;
-        Ok(if takes_days { Read::Everything } else { Read::Unsure })
+        Ok(if takes_days { DayOutcome::Everything } else { DayOutcome::Unsure })
     }
 
-    /// Asks for the day of a conversation that is there.
+    /// Finds out whether the deployment filters by days, with the day of a conversation that exists.
     async fn takes_days(&self) -> Result<bool> {
         let Some(row) = first_row(self.whole.page(1, 1).await)? else { return Ok(false) };
         let Some(at) = began(&row) else { return Ok(false) };
@@ -355,14 +360,14 @@ impl Search<'_> {
         Ok(first_row(around.page(1, 1).await)?.is_some())
     }
 
-    /// Returns an error that ends the search, or counts it.
-    fn failed(&mut self, error: Error) -> Result<Read> {
+    /// Counts a failure, or returns an error that ends the search.
+    fn count_failure(&mut self, error: Error) -> Result<DayOutcome> {
         if !error.may_be_local() && error.kind() != ErrorKind::RateLimited {
             return Err(error);
         }
         self.failures += 1;
         self.is_given_up |= self.failures >= MAX_FAILURES;
-        Ok(Read::Unsure)
+        Ok(DayOutcome::Unsure)
     }
 }
 

@@ -11,55 +11,56 @@ use chatark_core::{
 use futures_util::future::join_all;
 
 use crate::account::{ChatbaseV1, resumed_page, seal};
-use crate::again::try_again;
-use crate::dead::{DeadPages, Passed, Place, gap_at};
+use crate::budget::RequestBudget;
 use crate::ending::{
-    Behind, Repetition, behind_refused, is_full, is_last_page_again, repeats_its_last_page,
+    AfterRefusal, Repetition, after_refused_page, is_full, is_last_page_again, repeats_its_last_page,
     repetition_of_first,
 };
+use crate::failing_pages::{FailingPage, FailingPages, PassedPage, gap_if_failing};
 use crate::failure::is_refusal;
+use crate::gaps::retry_gaps;
 use crate::list::{NumberedList, PAGE_SIZE, Rows, key};
-use crate::narrow::{Probe, Span};
 use crate::newest::newest_change;
 use crate::parameters::{DATES, Parameters, SOURCES};
-use crate::progress::Progress;
-use crate::refused::{examine, refused_by_a_row};
+use crate::refused::{find_refused_parameters, refused_by_a_row};
+use crate::span::{PageAddress, Span};
 use crate::step::{FirstRefused, Step, Walk};
 use crate::windows::Windows;
 
-/// How many answers without a new row end a walk. A list that grows by exactly one page gives one such page, and a page
-/// that is sent twice by mistake another.
-const MAX_STALE: u32 = 3;
-/// The same among pages that fail: the last page is then answered in place of every later one.
-const MAX_STALE_DEAD: u32 = 2;
-/// How many such answers end a walk in all, beside one for every sixteen pages: where rows change places, the last page
-/// may show a new one now and then.
-const MAX_STALE_IN_ALL: u64 = 12;
+/// How many pages in a row without a new row end a walk. A list that grows by exactly one page gives one such page, and
+/// a page that is sent twice by mistake another.
+const MAX_REPEATED_PAGES: u32 = 3;
+/// The same among pages that fail: a host may then send its last page for every later number.
+const MAX_REPEATED_FAILING_PAGES: u32 = 2;
+/// How many such pages end a walk in all, plus one for every sixteen pages: where rows change places, the last page may
+/// show a new row now and then.
+const MAX_REPEATED_PAGES_IN_ALL: u64 = 12;
 /// The number of pages that are requested at the same time.
 const CONCURRENT_PAGES: u64 = 8;
 /// The number of pages that are read one after another first: a short list gains little from more at a time.
 const FIRST_SEQUENTIAL: u64 = 4;
-/// What a group of pages costs if the list has moved meanwhile: its pages, and two looks at the first conversation.
-const WASTED_BY_GROUP: u64 = CONCURRENT_PAGES + 2;
-/// How many requests may be wasted so, beside one for every sixteen pages.
-const MAX_WASTED: u64 = 20;
+/// The requests of a group of pages that is in vain because the list has moved: its pages, and the first conversation
+/// twice.
+const REQUESTS_PER_GROUP: u64 = CONCURRENT_PAGES + 2;
+/// How many requests may be in vain, plus one for every sixteen pages.
+const MAX_WASTED_REQUESTS: u64 = 20;
 
-/// Returns how many requests a walk through so many conversations takes: including the empty page at the end.
+/// Returns how many requests a walk through so many conversations takes, including the empty page at the end.
 pub(crate) fn requests(count: u64) -> u64 {
     let empty = count.div_ceil(PAGE_SIZE) + 1;
     let (mut page, mut requests) = (1, 0);
     while page <= empty {
         let is_after_full_page = (page - 1) * PAGE_SIZE <= count;
-        let (pages, heads) =
+        let (pages, first_rows) =
             if page > FIRST_SEQUENTIAL && is_after_full_page { (CONCURRENT_PAGES, 1) } else { (1, 0) };
         page += pages;
-        requests += pages + heads;
+        requests += pages + first_rows;
     }
     requests
 }
 
 /// Returns where earlier pulls gave up the rest of the list.
-fn rests(gaps: &[OpenGap]) -> Vec<GapBounds> {
+fn rest_gaps(gaps: &[OpenGap]) -> Vec<GapBounds> {
     let bounds = gaps.iter().map(|gap| gap.bounds.clone());
     bounds.filter(|bounds| matches!(bounds, GapBounds::Rest { .. })).collect()
 }
@@ -79,48 +80,48 @@ pub(crate) struct PageWalk<'a> {
     /// Gaps of earlier pulls, until those that are due have been tried.
     gaps: Vec<OpenGap>,
     page: u64,
-    /// Whether the page comes from a saved cursor and has not been answered yet.
+    /// Whether the page comes from a resume token and has not arrived yet.
     is_resuming: bool,
-    seen: bool,
-    /// Pages from the current one on, read at once.
-    ahead: VecDeque<Rows>,
+    has_seen_rows: bool,
+    /// Pages from the current one on that were read at once.
+    read_ahead: VecDeque<Rows>,
     /// The requests for the pages that were read at once and are not used yet.
-    unused: u64,
+    unused_requests: u64,
     /// The error of the first page that failed.
-    failed: Option<Error>,
+    read_ahead_error: Option<Error>,
     /// The first conversation of the whole list, byte for byte, if it is known; empty if the list is empty.
-    head: Option<Bytes>,
+    first_row: Option<Bytes>,
     /// How many pages are still read one after another.
-    alone: u64,
-    wasted: u64,
+    sequential_pages: u64,
+    wasted_requests: u64,
     /// The keys of the previous page, to recognise rows that moved.
-    before: Vec<u64>,
+    previous_keys: Vec<u64>,
     /// The keys of page 1, if it was read.
-    first: Option<Vec<u64>>,
+    first_page_keys: Option<Vec<u64>>,
     /// The keys of all rows that were on the pages so far.
-    walked: HashSet<u64>,
-    /// The keys of rows that were on none of them and have been returned.
-    strayed: HashSet<u64>,
-    /// How many answers one after another had no new row.
-    stale: u32,
-    /// How many answers in all had no new row.
-    stale_in_all: u64,
+    listed_keys: HashSet<u64>,
+    /// The keys of extra records that have been returned.
+    extra_keys: HashSet<u64>,
+    /// How many pages in a row had no new row.
+    repeated_pages: u32,
+    /// How many pages in all had no new row.
+    repeated_pages_in_all: u64,
     /// Pages that failed although each of their parts could be read. If rows change places, something was skipped.
     suspects: Vec<Gap>,
-    /// How many stretches earlier pulls could not read; none once something was found that cannot be read now.
-    lost_gaps: usize,
-    /// Where earlier pulls gave up the rest of the list. Once this one has come to its end, it has read that.
-    rests: Vec<GapBounds>,
-    /// What is behind a ceiling of the list.
+    /// How many gaps by position earlier pulls left; none once this pull has found one of its own.
+    unfound_gaps: usize,
+    /// Where earlier pulls gave up the rest of the list. A walk that comes to its end has read it.
+    rest_gaps: Vec<GapBounds>,
+    /// The windows in which what is past a ceiling of the list is read.
     windows: Windows,
     /// Whether the current page repeated the one before it and is requested a second time.
-    asks_again: bool,
-    dead: DeadPages,
+    is_requested_again: bool,
+    failing_pages: FailingPages,
     /// The last page that could be read.
-    good: Option<Probe>,
-    /// Up to which position there are rows, after a page that failed, and the keys of those of the page.
+    last_readable: Option<PageAddress>,
+    /// After a page that failed: the last position with a row, and the keys of the rows that were read of the page.
     rows_until: Option<(u64, Vec<u64>)>,
-    progress: Progress,
+    budget: RequestBudget,
 }
 
 impl<'a> PageWalk<'a> {
@@ -129,33 +130,33 @@ impl<'a> PageWalk<'a> {
         let resumed = resumed_page(request.resume_from.as_ref(), &scope);
         let list = NumberedList::new(account, Stream::Conversations).with(Parameters::of(request));
         Self {
-            list: list.keeping_strays(),
+            list: list.keeping_extra_records(),
             scope,
             gaps: request.gaps.clone(),
             page: resumed.unwrap_or(1),
             is_resuming: resumed.is_some_and(|page| page > 1),
-            seen: resumed.is_some(),
-            ahead: VecDeque::new(),
-            unused: 0,
-            failed: None,
-            head: None,
-            alone: FIRST_SEQUENTIAL,
-            wasted: 0,
-            before: Vec::new(),
-            first: None,
-            walked: HashSet::new(),
-            strayed: HashSet::new(),
-            stale: 0,
-            stale_in_all: 0,
+            has_seen_rows: resumed.is_some(),
+            read_ahead: VecDeque::new(),
+            unused_requests: 0,
+            read_ahead_error: None,
+            first_row: None,
+            sequential_pages: FIRST_SEQUENTIAL,
+            wasted_requests: 0,
+            previous_keys: Vec::new(),
+            first_page_keys: None,
+            listed_keys: HashSet::new(),
+            extra_keys: HashSet::new(),
+            repeated_pages: 0,
+            repeated_pages_in_all: 0,
             suspects: Vec::new(),
-            lost_gaps: request.gaps.iter().filter(|gap| is_positions(&gap.bounds)).count(),
-            rests: rests(&request.gaps),
+            unfound_gaps: request.gaps.iter().filter(|gap| is_positions(&gap.bounds)).count(),
+            rest_gaps: rest_gaps(&request.gaps),
             windows: Windows::default(),
-            asks_again: false,
-            dead: DeadPages::new(&request.gaps),
-            good: None,
+            is_requested_again: false,
+            failing_pages: FailingPages::new(&request.gaps),
+            last_readable: None,
             rows_until: None,
-            progress: Progress::default(),
+            budget: RequestBudget::default(),
         }
     }
 
@@ -163,28 +164,29 @@ impl<'a> PageWalk<'a> {
     fn begin_window(&mut self, days: (Option<String>, Option<String>)) {
         self.list = self.list.with(Parameters { days, ..self.list.parameters.clone() });
         self.page = 1;
-        self.discard_ahead();
-        self.alone = FIRST_SEQUENTIAL;
-        (self.head, self.first, self.good, self.rows_until) = (None, None, None, None);
-        (self.stale, self.stale_in_all, self.asks_again) = (0, 0, false);
-        self.before.clear();
-        self.walked.clear();
-        self.dead = mem::take(&mut self.dead).for_another_list();
-        self.progress.begin_list();
+        self.discard_read_ahead();
+        self.sequential_pages = FIRST_SEQUENTIAL;
+        (self.first_row, self.first_page_keys, self.last_readable, self.rows_until) =
+            (None, None, None, None);
+        (self.repeated_pages, self.repeated_pages_in_all, self.is_requested_again) = (0, 0, false);
+        self.previous_keys.clear();
+        self.listed_keys.clear();
+        self.failing_pages = mem::take(&mut self.failing_pages).for_another_list();
+        self.budget.begin_list();
     }
 
-    /// Seals the page at which a later run goes on: windows are read again.
+    /// Seals the page at which a later run resumes. Windows are then read again.
     fn checkpoint(&self) -> Result<Checkpoint> {
         let page = self.windows.ceiling().unwrap_or(self.page);
         Ok(Checkpoint::At(seal(&self.scope, page)?))
     }
 
-    /// Does without the parameters that the deployment refuses. Returns whether it takes all of them, so that nothing
+    /// Drops the parameters that the deployment refuses. Returns whether it accepts all of them, so that nothing
     /// matches.
     async fn fall_back(&mut self, error: Error, metadata: &mut PageMetadata) -> Result<bool> {
-        let found = examine(&self.list, error).await?;
-        self.take(found.requests, metadata)?;
-        self.seen |= found.has_rows;
+        let found = find_refused_parameters(&self.list, error).await?;
+        self.spend(found.requests, metadata)?;
+        self.has_seen_rows |= found.has_rows;
         if found.is_empty() {
             return Ok(true);
         }
@@ -200,87 +202,89 @@ impl<'a> PageWalk<'a> {
         Ok(false)
     }
 
-    /// Returns the records that were answered beside the pages of the walk and that are on none of these.
-    fn strays(&mut self) -> Vec<Record> {
-        let mut strays = self.list.take_strays();
-        strays.retain(|row| {
+    /// Returns the extra records that are on no page of the walk so far.
+    fn extra_records(&mut self) -> Vec<Record> {
+        let mut extra_records = self.list.take_extra_records();
+        extra_records.retain(|row| {
             let key = key(row);
-            !self.walked.contains(&key) && self.strayed.insert(key)
+            !self.listed_keys.contains(&key) && self.extra_keys.insert(key)
         });
-        self.list.records(strays)
+        self.list.records(extra_records)
     }
 
-    /// Returns the pages that failed although their parts could be read, if rows change places: what cannot be read was
-    /// then elsewhere whenever a part was asked for, and would be again if the page were.
+    /// Returns the pages that failed although their parts could be read, if rows change places: the failing row was
+    /// then elsewhere whenever a part was requested.
     fn gaps_of_suspects(&mut self) -> Vec<Gap> {
         let suspects = mem::take(&mut self.suspects);
-        if self.progress.is_moving { suspects } else { Vec::new() }
+        if self.budget.is_moving { suspects } else { Vec::new() }
     }
 
-    /// Forgets the gaps of earlier pulls once some were found.
-    fn clear_lost_gaps_if_found(&mut self, found: &[Gap]) {
-        self.lost_gaps = if found.is_empty() { self.lost_gaps } else { 0 };
+    /// Forgets the gaps of earlier pulls once this pull has found some.
+    fn clear_unfound_gaps_if_any(&mut self, found: &[Gap]) {
+        self.unfound_gaps = if found.is_empty() { self.unfound_gaps } else { 0 };
     }
 
-    /// Looks at page 1 once more if what could not be read before was on no page: in a list by activity, it is there if
-    /// somebody wrote in it before its page was read.
-    async fn look_at_first_page(&mut self, metadata: &mut PageMetadata) -> Result<Option<Gap>> {
-        if mem::take(&mut self.lost_gaps) == 0 || self.page <= 2 {
+    /// Reads page 1 once more if no page had what earlier pulls could not read: in a list by activity, a conversation
+    /// moves there if somebody writes in it before its page is read.
+    async fn gap_on_first_page(&mut self, metadata: &mut PageMetadata) -> Result<Option<Gap>> {
+        if mem::take(&mut self.unfound_gaps) == 0 || self.page <= 2 {
             return Ok(None);
         }
         metadata.pages += 1;
-        let span = Span::of_page(self.progress.rows_per_page.max(1), 1);
-        gap_at(&self.list, PAGE_SIZE, 1, span).await
+        let span = Span::of_page(self.budget.rows_per_page.max(1), 1);
+        gap_if_failing(&self.list, PAGE_SIZE, 1, span).await
     }
 
     fn advance(&mut self, keys: Vec<u64>) {
         self.page += 1;
-        self.before = keys;
+        self.previous_keys = keys;
     }
 
     /// Notes the rows of a page, and returns how many of them are new.
-    fn walk_over(&mut self, keys: &[u64]) -> u64 {
-        let new = keys.iter().filter(|key| self.walked.insert(**key)).count();
+    fn note_listed(&mut self, keys: &[u64]) -> u64 {
+        let new = keys.iter().filter(|key| self.listed_keys.insert(**key)).count();
         // A page without any new row may be the last one once more.
-        self.progress.is_moving |= 0 < new && new < keys.len();
+        self.budget.is_moving |= 0 < new && new < keys.len();
         new as u64
     }
 
     /// Returns whether the current page is the last one once more, where rows change places.
     async fn is_last_again(&self, keys: &[u64], metadata: &mut PageMetadata) -> Result<bool> {
-        if !(self.progress.is_moving || keys.iter().any(|key| self.walked.contains(key))) {
+        if !(self.budget.is_moving || keys.iter().any(|key| self.listed_keys.contains(key))) {
             return Ok(false);
         }
-        let rows_per_page = self.progress.rows_per_page;
+        let rows_per_page = self.budget.rows_per_page;
         let (is_last_again, asked) =
-            is_last_page_again(&self.list, (self.page, keys), &self.before, rows_per_page).await?;
+            is_last_page_again(&self.list, (self.page, keys), &self.previous_keys, rows_per_page).await?;
         metadata.pages += asked;
         Ok(is_last_again)
     }
 
-    /// Returns whether a walk that is about to pass its bound is behind the end, on a host that answers its last page for
-    /// every later number: one that grows, or whose rows change places, may have a new row on it each time.
-    async fn is_behind_the_end(&mut self, metadata: &mut PageMetadata) -> Result<bool> {
-        let positions = (self.page - 1) * self.progress.rows_per_page;
-        if !self.progress.is_spent_by(WASTED_BY_GROUP) {
+    /// Returns whether a walk that is about to exceed its budget is past the end, on a host that sends its last page
+    /// for every later number: one that grows, or whose rows change places, may have a new row on it each time.
+    async fn is_past_the_end(&mut self, metadata: &mut PageMetadata) -> Result<bool> {
+        let positions = (self.page - 1) * self.budget.rows_per_page;
+        if !self.budget.would_be_exceeded_by(REQUESTS_PER_GROUP) {
             return Ok(false);
         }
-        if self.walked.len() as u64 * 2 > positions {
-            self.progress.reach(positions);
+        if self.listed_keys.len() as u64 * 2 > positions {
+            self.budget.count_positions_until(positions);
             return Ok(false);
         }
-        let (is_behind, asked) = repeats_its_last_page(&self.list).await?;
+        let (is_past_end, asked) = repeats_its_last_page(&self.list).await?;
         metadata.pages += asked;
-        Ok(is_behind)
+        Ok(is_past_end)
     }
 
     /// Returns the records that were not on the page before. One without an id counts as new.
     fn new_records(&self, elements: Vec<Bytes>) -> Vec<Record> {
         let records = self.list.records(elements).into_iter();
-        records.filter(|record| record.id.is_none() || !self.before.contains(&key(&record.bytes))).collect()
+        records
+            .filter(|record| record.id.is_none() || !self.previous_keys.contains(&key(&record.bytes)))
+            .collect()
     }
 
-    /// Ends the walk after answers without a new row, unless the host ignores `page` and there may be more.
+    /// Ends the walk after pages without a new row, unless the host ignores `page` and there may be more.
     async fn end_of_repetition(
         mut self,
         keys: &[u64],
@@ -306,7 +310,7 @@ impl<'a> PageWalk<'a> {
 
     /// Returns the keys of page 1, or nothing if it cannot be read.
     async fn first_page(&mut self, metadata: &mut PageMetadata) -> Result<Vec<u64>> {
-        if let Some(first) = self.first.take() {
+        if let Some(first) = self.first_page_keys.take() {
             return Ok(first);
         }
         metadata.pages += 1;
@@ -325,63 +329,63 @@ impl<'a> PageWalk<'a> {
     }
 
     /// Forgets the pages that were read at once, because the list may have moved since.
-    fn discard_ahead(&mut self) {
-        self.keep_ahead(0);
-        self.failed = None;
-        self.progress.give_back(self.unused);
-        self.unused = 0;
+    fn discard_read_ahead(&mut self) {
+        self.keep_read_ahead(0);
+        self.read_ahead_error = None;
+        self.budget.give_back(self.unused_requests);
+        self.unused_requests = 0;
     }
 
-    /// Keeps so many of the pages that were read at once as pages, and the rows of the others as what they are.
-    fn keep_ahead(&mut self, pages: usize) {
-        let rest = self.ahead.split_off(pages.min(self.ahead.len()));
-        self.list.keep(rest.into_iter().flat_map(|page| page.elements));
+    /// Keeps the first `pages` of the pages that were read at once, and the rows of the others as extra records.
+    fn keep_read_ahead(&mut self, pages: usize) {
+        let rest = self.read_ahead.split_off(pages.min(self.read_ahead.len()));
+        self.list.keep_extra(rest.into_iter().flat_map(|page| page.elements));
     }
 
-    /// Counts requests, and fails if the walk has passed its bound.
-    fn take(&mut self, requests: u64, metadata: &mut PageMetadata) -> Result<()> {
+    /// Counts requests, and fails if the walk has exceeded its budget.
+    fn spend(&mut self, requests: u64, metadata: &mut PageMetadata) -> Result<()> {
         metadata.pages += requests;
-        self.progress.take(&self.list, self.page, requests)
+        self.budget.spend(&self.list, self.page, requests)
     }
 
     /// Returns whether reading several pages at once has been in vain too often.
     fn has_wasted_much(&self) -> bool {
-        self.wasted + WASTED_BY_GROUP > MAX_WASTED + self.progress.pages() / 16
+        self.wasted_requests + REQUESTS_PER_GROUP > MAX_WASTED_REQUESTS + self.budget.pages() / 16
     }
 
     async fn read_group(&mut self, head: &Bytes, metadata: &mut PageMetadata) -> Result<Rows> {
-        self.take(CONCURRENT_PAGES, metadata)?;
+        self.spend(CONCURRENT_PAGES, metadata)?;
         let pages = self.page..self.page + CONCURRENT_PAGES;
         let group = join_all(pages.map(|page| self.list.read(PAGE_SIZE, page))).await;
-        let found = self.read_head(metadata).await;
+        let found = self.read_first_row(metadata).await;
         for page in group {
             match page {
-                Ok(page) if self.failed.is_none() => self.ahead.push_back(page),
-                Ok(page) => self.list.keep(page.elements),
+                Ok(page) if self.read_ahead_error.is_none() => self.read_ahead.push_back(page),
+                Ok(page) => self.list.keep_extra(page.elements),
                 Err(error) => {
-                    self.failed.get_or_insert(error);
+                    self.read_ahead_error.get_or_insert(error);
                 }
             }
         }
         match found {
-            Ok(Some(found)) if found == *head => self.head = Some(found),
+            Ok(Some(found)) if found == *head => self.first_row = Some(found),
             Ok(_) => {
-                self.wasted += WASTED_BY_GROUP;
-                self.alone = self.alone.max(CONCURRENT_PAGES);
-                self.keep_ahead(1);
-                self.failed = self.failed.take().filter(|_| self.ahead.is_empty());
+                self.wasted_requests += REQUESTS_PER_GROUP;
+                self.sequential_pages = self.sequential_pages.max(CONCURRENT_PAGES);
+                self.keep_read_ahead(1);
+                self.read_ahead_error = self.read_ahead_error.take().filter(|_| self.read_ahead.is_empty());
             }
             Err(error) => {
-                self.keep_ahead(1);
-                self.failed = self.failed.take().or(Some(error));
+                self.keep_read_ahead(1);
+                self.read_ahead_error = self.read_ahead_error.take().or(Some(error));
             }
         }
-        self.unused = CONCURRENT_PAGES - 1;
+        self.unused_requests = CONCURRENT_PAGES - 1;
         // Each page was read after the last one that was returned, so the first of them is valid even if rows have
         // moved.
-        match (self.ahead.pop_front(), self.failed.take()) {
+        match (self.read_ahead.pop_front(), self.read_ahead_error.take()) {
             (Some(page), failed) => {
-                self.failed = failed;
+                self.read_ahead_error = failed;
                 Ok(page)
             }
             (None, Some(error)) => Err(error),
@@ -390,17 +394,17 @@ impl<'a> PageWalk<'a> {
     }
 
     async fn read(&mut self, metadata: &mut PageMetadata) -> Result<Rows> {
-        self.take(1, metadata)?;
+        self.spend(1, metadata)?;
         self.list.read(PAGE_SIZE, self.page).await
     }
 
     /// Returns the first conversation of the list. If it cannot be read alone, all pages are read one after another.
-    async fn read_head(&mut self, metadata: &mut PageMetadata) -> Result<Option<Bytes>> {
-        self.take(1, metadata)?;
+    async fn read_first_row(&mut self, metadata: &mut PageMetadata) -> Result<Option<Bytes>> {
+        self.spend(1, metadata)?;
         match self.list.page(1, 1).await {
             Ok(page) => Ok(Some(page.elements.into_iter().next().unwrap_or_default())),
             Err(error) if is_refusal(&error) || error.may_be_local() => {
-                self.alone = u64::MAX;
+                self.sequential_pages = u64::MAX;
                 Ok(None)
             }
             Err(error) => Err(error),
@@ -414,17 +418,17 @@ impl Walk for PageWalk<'_> {
     }
 
     async fn try_gaps(mut self) -> Step<Self> {
-        let tried = try_again(&self.list, &self.gaps).await?;
+        let tried = retry_gaps(&self.list, &self.gaps).await?;
         self.gaps.clear();
-        self.clear_lost_gaps_if_found(&tried.gaps);
-        self.rests.retain(|rest| !tried.closed.contains(rest));
+        self.clear_unfound_gaps_if_any(&tried.gaps);
+        self.rest_gaps.retain(|rest| !tried.closed.contains(rest));
         let page = PageMetadata {
             pages: tried.requests,
             newest_change: newest_change(&tried.elements),
             ..PageMetadata::default()
         };
-        self.list.keep(tried.elements);
-        let records = self.strays();
+        self.list.keep_extra(tried.elements);
+        let records = self.extra_records();
         let batch = Batch { records, page, gaps: tried.gaps, closed_gaps: tried.closed, ..Batch::default() };
         Ok((batch, Some(self)))
     }
@@ -449,26 +453,29 @@ impl Walk for PageWalk<'_> {
 
     /// Returns the current page, and requests several at once if the list is probably long.
     async fn current(&mut self, metadata: &mut PageMetadata) -> Result<Rows> {
-        if self.is_behind_the_end(metadata).await? {
+        if self.is_past_the_end(metadata).await? {
             return Ok(Rows::none());
         }
-        if let Some(page) = self.ahead.pop_front() {
-            self.unused = self.unused.saturating_sub(1);
+        if let Some(page) = self.read_ahead.pop_front() {
+            self.unused_requests = self.unused_requests.saturating_sub(1);
             return Ok(page);
         }
-        if let Some(error) = self.failed.take() {
+        if let Some(error) = self.read_ahead_error.take() {
             return Err(error);
         }
-        self.unused = 0;
-        let is_after_short_page = (self.before.len() as u64) < self.progress.rows_per_page.max(1);
-        let is_alone = self.alone > 0 || self.stale > 0 || is_after_short_page || self.has_wasted_much();
-        self.alone = self.alone.saturating_sub(1);
+        self.unused_requests = 0;
+        let is_after_short_page = (self.previous_keys.len() as u64) < self.budget.rows_per_page.max(1);
+        let is_alone = self.sequential_pages > 0
+            || self.repeated_pages > 0
+            || is_after_short_page
+            || self.has_wasted_much();
+        self.sequential_pages = self.sequential_pages.saturating_sub(1);
         if is_alone {
             return self.read(metadata).await;
         }
-        let head = match self.head.take() {
+        let head = match self.first_row.take() {
             Some(head) => head,
-            None => match self.read_head(metadata).await? {
+            None => match self.read_first_row(metadata).await? {
                 Some(head) => head,
                 None => return self.read(metadata).await,
             },
@@ -478,36 +485,38 @@ impl Walk for PageWalk<'_> {
 
     async fn deliver(mut self, rows: Rows, mut metadata: PageMetadata) -> Step<Self> {
         self.is_resuming = false;
-        self.seen = true;
+        self.has_seen_rows = true;
         self.rows_until = None;
         self.windows.note(&rows.elements);
-        self.good = Some((PAGE_SIZE, self.page));
-        self.dead.note_readable_page();
+        self.last_readable = Some((PAGE_SIZE, self.page));
+        self.failing_pages.note_readable_page();
         let keys = rows.keys();
         if self.is_last_again(&keys, &mut metadata).await? {
             metadata.newest_change = newest_change(&rows.elements);
-            self.list.keep(rows.elements);
+            self.list.keep_extra(rows.elements);
             return self.end(metadata).await;
         }
-        let new_rows = self.walk_over(&keys);
-        self.progress.found(&keys, new_rows);
+        let new_rows = self.note_listed(&keys);
+        self.budget.count_page(&keys, new_rows);
         if self.page == 1 {
-            self.head = rows.elements.first().cloned();
-            self.first = Some(keys.clone());
+            self.first_row = rows.elements.first().cloned();
+            self.first_page_keys = Some(keys.clone());
         }
-        self.stale = if new_rows == 0 { self.stale + 1 } else { 0 };
-        self.stale_in_all += u64::from(new_rows == 0);
-        if self.stale >= MAX_STALE || self.stale_in_all > MAX_STALE_IN_ALL + self.progress.pages() / 16 {
+        self.repeated_pages = if new_rows == 0 { self.repeated_pages + 1 } else { 0 };
+        self.repeated_pages_in_all += u64::from(new_rows == 0);
+        if self.repeated_pages >= MAX_REPEATED_PAGES
+            || self.repeated_pages_in_all > MAX_REPEATED_PAGES_IN_ALL + self.budget.pages() / 16
+        {
             return self.end_of_repetition(&keys, rows.request_id.as_deref(), metadata).await;
         }
         metadata.newest_change = newest_change(&rows.elements);
         let mut records = self.new_records(rows.elements);
-        records.extend(self.strays());
+        records.extend(self.extra_records());
         // A repeated page was either moved by a growing list or sent by mistake, in which case the real page would be
         // lost. A second request shows which.
-        self.asks_again = keys == self.before && !self.asks_again;
-        if self.asks_again {
-            self.discard_ahead();
+        self.is_requested_again = keys == self.previous_keys && !self.is_requested_again;
+        if self.is_requested_again {
+            self.discard_read_ahead();
         } else {
             self.advance(keys);
         }
@@ -517,115 +526,118 @@ impl Walk for PageWalk<'_> {
 
     async fn first_refused(&mut self, error: Error, metadata: &mut PageMetadata) -> Result<FirstRefused> {
         if self.windows.is_reading() {
-            self.windows.lose(error.to_string());
+            self.windows.note_loss(error.to_string());
             return Ok(FirstRefused::Empty);
         }
         if self.list.parameters.is_empty() {
             let mut asked = 0;
             let error = refused_by_a_row(&self.list, &mut asked, error).await?;
-            self.take(asked, metadata)?;
+            self.spend(asked, metadata)?;
             return Ok(FirstRefused::Failing(error));
         }
         let is_empty = self.fall_back(error, metadata).await?;
         Ok(if is_empty { FirstRefused::Empty } else { FirstRefused::Parameter })
     }
 
-    async fn behind(&mut self, metadata: &mut PageMetadata) -> Result<Behind> {
-        // A walk that resumed at the last page has seen no full one.
-        if self.first.is_none() && self.progress.rows_per_page < PAGE_SIZE {
+    async fn after_refusal(&mut self, metadata: &mut PageMetadata) -> Result<AfterRefusal> {
+        // A walk that resumed at the last page has not seen a full one.
+        if self.first_page_keys.is_none() && self.budget.rows_per_page < PAGE_SIZE {
             let first = self.first_page(metadata).await?;
-            self.progress.learn(Some(first.len() as u64));
+            self.budget.note_page_size(Some(first.len() as u64));
         }
-        let rows_per_page = self.progress.rows_per_page;
+        let rows_per_page = self.budget.rows_per_page;
         let (rows_until, before) = match &self.rows_until {
             Some((rows_until, keys)) => (*rows_until, keys),
-            None if is_full(&self.before, rows_per_page) => ((self.page - 1) * rows_per_page, &self.before),
-            None => return Ok(Behind::Nothing),
+            None if is_full(&self.previous_keys, rows_per_page) => {
+                ((self.page - 1) * rows_per_page, &self.previous_keys)
+            }
+            None => return Ok(AfterRefusal::Nothing),
         };
-        let (behind, asked) = behind_refused(&self.list, self.page, rows_until, before).await?;
-        self.take(asked, metadata)?;
-        Ok(behind)
+        let (after, asked) = after_refused_page(&self.list, self.page, rows_until, before).await?;
+        self.spend(asked, metadata)?;
+        Ok(after)
     }
 
-    async fn pass(mut self, error: Error, mut metadata: PageMetadata) -> Step<Self> {
-        let rows_per_page = Some(self.progress.rows_per_page).filter(|rows| *rows > 0);
-        let is_after_good = self.page > 1 && self.good == Some((PAGE_SIZE, self.page - 1));
-        let place = Place {
+    async fn read_around(mut self, error: Error, mut metadata: PageMetadata) -> Step<Self> {
+        let rows_per_page = Some(self.budget.rows_per_page).filter(|rows| *rows > 0);
+        let is_after_good = self.page > 1 && self.last_readable == Some((PAGE_SIZE, self.page - 1));
+        let failing = FailingPage {
             number: self.page,
             size: PAGE_SIZE,
             rows_per_page,
-            good: self.good,
-            before: is_after_good.then_some(&self.before),
+            last_readable: self.last_readable,
+            before: is_after_good.then_some(&self.previous_keys),
         };
-        let Passed { mut found, rows, rows_per_page, keys, unproven, is_repeated, is_last, .. } =
-            self.dead.pass(&self.list, place, error).await?;
+        let PassedPage { mut found, rows, rows_per_page, keys, unproven, is_repeated, is_last, .. } =
+            self.failing_pages.read_around(&self.list, failing, error).await?;
         metadata.pages += found.requests;
         self.is_resuming = false;
-        self.seen = true;
-        self.good = found.good.or(self.good);
-        self.progress.learn(rows_per_page);
-        self.discard_ahead();
-        // Of a host that is not known yet, rows of later pages were read too. They are no sign of a repeated page.
+        self.has_seen_rows = true;
+        self.last_readable = found.last_readable.or(self.last_readable);
+        self.budget.note_page_size(rows_per_page);
+        self.discard_read_ahead();
+        // Of a host that is not known yet, rows of later pages were read too. They do not show a repeated page.
         let is_known = !keys.is_empty()
             && match rows_per_page {
-                Some(_) => self.walk_over(&keys) == 0,
-                None => keys.iter().all(|key| self.walked.contains(key)),
+                Some(_) => self.note_listed(&keys) == 0,
+                None => keys.iter().all(|key| self.listed_keys.contains(key)),
             };
         if is_repeated || is_known {
-            self.stale += 1;
-            // The gaps of the page before it are these.
+            self.repeated_pages += 1;
+            // Its gaps are those of the page before it.
             found.gaps.clear();
         } else {
-            self.stale = 0;
-            self.progress.passed(&keys, rows);
+            self.repeated_pages = 0;
+            self.budget.count_failing_page(&keys, rows);
         }
         self.suspects.extend(unproven);
-        self.clear_lost_gaps_if_found(&found.gaps);
+        self.clear_unfound_gaps_if_any(&found.gaps);
         if self.windows.is_reading() {
             // Positions in a window are not those of the list.
-            found.gaps.drain(..).for_each(|gap| self.windows.lose(gap.error));
+            found.gaps.drain(..).for_each(|gap| self.windows.note_loss(gap.error));
         }
         self.windows.note(&found.elements);
-        // Where few rows were at many positions, most of these are behind the end, and the last page answers for them.
-        let is_behind = found.is_moving && keys.len() as u64 * 2 <= rows;
-        self.rows_until = (found.is_exact && !is_behind).then(|| (found.rows_until, keys.clone()));
+        // Where few rows were at many positions, most of these are past the end, and the host sends its last page for
+        // them.
+        let is_past_end = found.is_moving && keys.len() as u64 * 2 <= rows;
+        self.rows_until = (found.is_exact && !is_past_end).then(|| (found.rows_until, keys.clone()));
         metadata.newest_change = newest_change(&found.elements);
         let mut records = self.new_records(found.elements);
         self.advance(if rows_per_page.is_some() { keys } else { Vec::new() });
-        if is_last || self.stale >= MAX_STALE_DEAD {
+        if is_last || self.repeated_pages >= MAX_REPEATED_FAILING_PAGES {
             let (mut batch, rest) = self.end(metadata).await?;
             records.append(&mut batch.records);
             batch.closed_gaps.retain(|closed| found.gaps.iter().all(|gap| gap.bounds != *closed));
             found.gaps.append(&mut batch.gaps);
             return Ok((Batch { records, gaps: found.gaps, ..batch }, rest));
         }
-        records.extend(self.strays());
+        records.extend(self.extra_records());
         let checkpoint = self.checkpoint()?;
         let batch = Batch { records, checkpoint, page: metadata, gaps: found.gaps, ..Batch::default() };
         Ok((batch, Some(self)))
     }
 
-    fn meet_ceiling(&mut self, refusal: &Error) {
-        self.windows.meet(self.page - 1, refusal, &self.list.parameters);
+    fn note_ceiling(&mut self, refusal: &Error) {
+        self.windows.note_ceiling(self.page - 1, refusal, &self.list.parameters);
     }
 
     /// Ends the present list: goes on with the next window, or ends the walk.
     async fn end(mut self, mut metadata: PageMetadata) -> Step<Self> {
-        self.keep_ahead(0);
+        self.keep_read_ahead(0);
         let mut gaps = self.gaps_of_suspects();
-        gaps.extend(self.look_at_first_page(&mut metadata).await?);
+        gaps.extend(self.gap_on_first_page(&mut metadata).await?);
         if self.windows.is_reading() {
             // Positions in a window are not those of the list.
-            gaps.drain(..).for_each(|gap| self.windows.lose(gap.error));
+            gaps.drain(..).for_each(|gap| self.windows.note_loss(gap.error));
         }
-        let records = self.strays();
-        if let Some(days) = self.windows.begin() {
+        let records = self.extra_records();
+        if let Some(days) = self.windows.next_window() {
             self.begin_window(days);
             let checkpoint = self.checkpoint()?;
             let batch = Batch { records, checkpoint, page: metadata, gaps, ..Batch::default() };
             return Ok((batch, Some(self)));
         }
-        if !self.seen {
+        if !self.has_seen_rows {
             metadata.notes.push(
                 "the vendor has no conversation that matches; API v1 gives the same answer for an unknown agent: check `agent_id`"
                     .to_owned(),
@@ -638,7 +650,7 @@ impl Walk for PageWalk<'_> {
             );
             gaps.push(gap);
         }
-        let closed_gaps = mem::take(&mut self.rests);
+        let closed_gaps = mem::take(&mut self.rest_gaps);
         let closed_gaps = closed_gaps.into_iter().filter(|rest| gaps.iter().all(|gap| gap.bounds != *rest));
         let closed_gaps = closed_gaps.collect();
         let checkpoint = Checkpoint::End;
@@ -652,7 +664,7 @@ mod tests {
 
     #[test]
     fn the_estimated_requests_match_a_count_by_hand() {
-        // Four pages, then eight at once and a look at the head each time.
+        // Four pages, then eight at once and the first conversation each time.
         for (count, expect) in
             [(0, 1), (99, 2), (300, 4), (400, 13), (730, 13), (1_150, 14), (1_250, 22), (10_000, 121)]
         {

@@ -1,16 +1,16 @@
-//! What is behind a ceiling of a list: windows of days, each read as a list of its own.
+//! Windows of days, each read as a list of its own, for what is past the ceiling of a list: the last page number that
+//! the vendor gives.
 //!
-//! A deployment may refuse pages from some number on, however many rows follow. Where its list is in the order of time, what
-//! follows is a window. Any other list is read once more in two windows, and each of these again, until each ends before
-//! the ceiling. Neither the zone of the vendor's days nor whether the last one is included is documented, so two windows
-//! next to each other have two days in common.
+//! A deployment may refuse pages from some number on, however many rows follow. Where its list is in the order of time,
+//! what follows is one window. Any other list is read once more in two windows, and each of these again, until each ends before the ceiling. Neither the zone of the vendor's days nor
+//! whether the last one is included is documented, so two windows next to each other have two days in common.
 
 use std::collections::BTreeMap;
 
 use bytes::Bytes;
 use chatark_core::{Error, Gap, Timestamp};
 
-use crate::dead::rest_after;
+use crate::failing_pages::rest_after;
 use crate::parameters::{Parameters, began};
 
 /// The most windows that one walk reads.
@@ -38,14 +38,14 @@ struct Order {
 /// The windows of one walk.
 #[derive(Debug, Default)]
 pub(crate) struct Windows {
-    /// The page behind which the vendor gives nothing of the whole list.
+    /// The page after which the vendor gives nothing of the whole list.
     ceiling: Option<u64>,
     left: Vec<Days>,
     begun: u32,
     /// How many conversations of the present list began on each day, and when one of them did.
     days: BTreeMap<String, (Timestamp, u64)>,
     order: Order,
-    /// Why something behind the ceiling may not have been read.
+    /// Why something past the ceiling may not have been read.
     lost: Option<String>,
 }
 
@@ -70,11 +70,11 @@ impl Windows {
         self.begun > 0
     }
 
-    /// Notes that the vendor gives no page of a list behind this one.
-    pub(crate) fn meet(&mut self, page: u64, refusal: &Error, parameters: &Parameters) {
+    /// Notes that the vendor gives no page of a list after this one.
+    pub(crate) fn note_ceiling(&mut self, page: u64, refusal: &Error, parameters: &Parameters) {
         self.ceiling.get_or_insert(page);
-        // What has no date is in no window.
-        self.lose(refusal.to_string());
+        // A conversation without a date is in no window.
+        self.note_loss(refusal.to_string());
         match self.rest(&parameters.days) {
             Some(rest) => self.left.push(rest),
             None => self.left.extend(self.halves(&parameters.days).into_iter().flatten()),
@@ -82,12 +82,12 @@ impl Windows {
     }
 
     /// Notes that something in a window cannot be read.
-    pub(crate) fn lose(&mut self, error: String) {
+    pub(crate) fn note_loss(&mut self, error: String) {
         self.lost.get_or_insert(error);
     }
 
     /// Returns the days of the next window.
-    pub(crate) fn begin(&mut self) -> Option<Days> {
+    pub(crate) fn next_window(&mut self) -> Option<Days> {
         let days = self.left.pop()?;
         self.begun += 1;
         self.days.clear();

@@ -118,10 +118,10 @@ pub(crate) struct FailureBody {
     pub(crate) message: Option<String>,
 }
 
-/// The position in the sequence of pages, as cursors store it.
+/// The page at which a walk resumes, as a resume token stores it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(crate) struct Place {
+pub(crate) struct SavedPage {
     /// The next page, counted from 1.
     pub(crate) page: u64,
 }

@@ -1,12 +1,14 @@
 //! The settings of a `chatbase-v2` source.
 
-use chatark_core::{Setting, SettingKind, SettingProblem, Settings};
+use chatark_core::{RateLimit, Setting, SettingKind, SettingProblem, Settings};
 use chatark_http::Url;
 
 /// The name of this provider.
 pub(crate) const NAME: &str = "chatbase-v2";
 /// The API root, from the vendor's documentation.
 const BASE_URL: &str = "https://www.chatbase.co/api/v2";
+/// The rate limit of each key, by its newest documents; an older snapshot says 100 requests.
+pub(crate) const RATE_LIMIT: RateLimit = RateLimit { requests: 1_000, seconds: 10 };
 
 pub(crate) const SETTINGS: &[Setting] = &[
     Setting::required("agent_id", SettingKind::Text, "the agent's id, the same as v1's chatbot id"),

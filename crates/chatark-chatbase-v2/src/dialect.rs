@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use chatark_http::{ApiError, Dialect};
 
-use crate::source::RATE_LIMIT;
+use crate::config::RATE_LIMIT;
 use crate::wire;
 
 #[derive(Debug)]
@@ -32,7 +32,7 @@ impl Dialect for ChatbaseV2Dialect {
     }
 }
 
-/// Returns whether an error says that the key lacks the scope for this one route.
+/// Returns whether an error says that the key lacks the scope for this route.
 pub(crate) fn lacks_scope(error: &chatark_core::Error) -> bool {
     let codes = ["AUTH_INSUFFICIENT_PERMISSIONS", "PERMISSION_DENIED"];
     error.facts().iter().any(|(name, value)| *name == "code" && codes.contains(&value.as_str()))

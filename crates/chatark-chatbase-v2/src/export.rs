@@ -16,7 +16,7 @@ use crate::wire;
 pub(crate) const EXPORT_LIMIT: u32 = 20;
 /// The vendor may treat a bound of a window as exclusive, or round it, so a window is requested wider by this much.
 pub(crate) const MARGIN_SECONDS: i64 = 1;
-/// So many empty pages in a row at one place of a list that goes on are taken for a place that cannot be read.
+/// After so many empty pages in a row in a list that goes on, a place that cannot be read is assumed there.
 pub(crate) const MAX_EMPTY_PAGES: u32 = 5;
 const EXPORT: &str = "export conversations";
 
@@ -31,18 +31,18 @@ pub(crate) const SINGLE_CONVERSATIONS: &str = "single-conversations";
 pub(crate) struct Export<'a> {
     pub(crate) client: &'a ApiClient,
     pub(crate) agent_id: &'a str,
-    pub(crate) aside: &'a Aside,
+    pub(crate) extra_records: &'a ExtraRecords,
     /// The most attempts of each request, where these are to be fewer than usual.
     pub(crate) attempts: Option<u32>,
 }
 
-/// Whole conversations that came with the answer to another question, such as a count. They are archived with the next
+/// Whole conversations that came with the response to another request, such as a count. They are archived with the next
 /// batch: in a list that changes, they may not come again.
 #[derive(Debug, Default)]
-pub(crate) struct Aside(Mutex<Vec<Record>>);
+pub(crate) struct ExtraRecords(Mutex<Vec<Record>>);
 
-impl Aside {
-    pub(crate) fn put(&self, records: impl IntoIterator<Item = Record>) {
+impl ExtraRecords {
+    pub(crate) fn add(&self, records: impl IntoIterator<Item = Record>) {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).extend(records);
     }
 
@@ -51,16 +51,16 @@ impl Aside {
     }
 }
 
-/// What a page contains.
+/// What the elements of a page contain.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Reading {
+pub(crate) enum PageContent {
     /// Conversations with their messages.
     Whole,
     /// Conversations without their messages.
     Summaries,
 }
 
-/// Which page of the export is requested, beside its cursor.
+/// The parameters of a request for a page of the export, without its cursor.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Query {
     /// The start date; `None` requests none.
@@ -69,7 +69,7 @@ pub(crate) struct Query {
     pub(crate) until: Option<Timestamp>,
     /// The vendor's names of a channel, with commas.
     pub(crate) sources: Option<String>,
-    pub(crate) reading: Reading,
+    pub(crate) content: PageContent,
     pub(crate) limit: u32,
 }
 
@@ -79,15 +79,15 @@ pub(crate) struct ExportPage {
     pub(crate) elements: Vec<Element>,
     /// How many conversations match the query, by the vendor's count.
     pub(crate) total: Option<u64>,
-    /// The cursor of the next page, `None` at the end, or why the list cannot be followed.
+    /// The cursor of the next page, `None` at the end, or why the list cannot continue.
     pub(crate) next: Result<Option<String>>,
     /// The size of the elements in bytes.
     pub(crate) bytes: usize,
 }
 
-/// What a page says beside its conversations.
+/// What a page says apart from its conversations.
 #[derive(Debug)]
-pub(crate) struct Probe {
+pub(crate) struct ProbeResult {
     pub(crate) total: Option<u64>,
     /// When each of its conversations began.
     pub(crate) began: Vec<Option<Timestamp>>,
@@ -101,8 +101,8 @@ pub(crate) struct Element {
 }
 
 impl ExportPage {
-    /// Returns whether this is an empty page of a list that goes on: it says nothing of its place.
-    pub(crate) fn says_nothing(&self) -> bool {
+    /// Returns whether the page has no conversation although the list goes on.
+    pub(crate) fn is_empty_but_continues(&self) -> bool {
         self.elements.is_empty() && matches!(self.next, Ok(Some(_)))
     }
 }
@@ -118,26 +118,26 @@ impl Query {
             since: wider(window.since, -MARGIN_SECONDS),
             until: wider(window.until, MARGIN_SECONDS),
             sources: if features.lacks(CHANNEL_FILTER) { None } else { sources() },
-            reading: if reads_summaries { Reading::Summaries } else { Reading::Whole },
+            content: if reads_summaries { PageContent::Summaries } else { PageContent::Whole },
             limit: EXPORT_LIMIT,
         }
     }
 
     /// Returns the query of as few bytes as possible that counts the same conversations.
     pub(crate) fn counting(&self, features: &Features) -> Self {
-        let reading = if features.lacks(SUMMARIES) { Reading::Whole } else { Reading::Summaries };
-        Self { reading, limit: 1, ..self.clone() }
+        let content = if features.lacks(SUMMARIES) { PageContent::Whole } else { PageContent::Summaries };
+        Self { content, limit: 1, ..self.clone() }
     }
 
     /// Returns the parameters that a deployment may refuse, each with the query that has it alone.
     pub(crate) fn optional(&self) -> Vec<(&'static str, Self)> {
-        let plain = Self { since: None, until: None, sources: None, reading: Reading::Whole, limit: 1 };
+        let plain = Self { since: None, until: None, sources: None, content: PageContent::Whole, limit: 1 };
         let mut found = Vec::new();
         if self.since.is_some() || self.until.is_some() {
             found.push((DATES, Self { since: self.since, until: self.until, ..plain.clone() }));
         }
-        if self.reading == Reading::Summaries {
-            found.push((SUMMARIES, Self { reading: self.reading, ..plain.clone() }));
+        if self.content == PageContent::Summaries {
+            found.push((SUMMARIES, Self { content: self.content, ..plain.clone() }));
         }
         if self.sources.is_some() {
             found.push((CHANNEL_FILTER, Self { sources: self.sources.clone(), ..plain }));
@@ -159,7 +159,7 @@ impl Query {
             (self.since, self.until) = (None, None);
         }
         if features.lacks(SUMMARIES) {
-            self.reading = Reading::Whole;
+            self.content = PageContent::Whole;
         }
         if features.lacks(CHANNEL_FILTER) {
             self.sources = None;
@@ -179,7 +179,7 @@ impl Export<'_> {
             .optional_query("endDate", query.until)
             .optional_query("source", query.sources.as_ref())
             .query("limit", query.limit)
-            .optional_query("include", (query.reading == Reading::Summaries).then_some("summary"))
+            .optional_query("include", (query.content == PageContent::Summaries).then_some("summary"))
             .optional_query("cursor", cursor)
     }
 
@@ -189,7 +189,7 @@ impl Export<'_> {
         query: &Query,
         cursor: Option<&str>,
         guard: &mut CursorGuard,
-        known: Option<&dyn HeldRecords>,
+        held_records: Option<&dyn HeldRecords>,
     ) -> Result<ExportPage> {
         let call = self.call(query, cursor);
         let page = self.client.page(&call, "data").await?;
@@ -197,7 +197,7 @@ impl Export<'_> {
         let wire::Pagination { has_more, cursor, total } = pagination;
         let next = self.client.next_cursor(&call, has_more, cursor.as_deref(), guard, page.request_id());
         let bytes = page.elements.iter().map(Bytes::len).sum();
-        let compares = known.is_some() || query.reading == Reading::Summaries;
+        let compares = held_records.is_some() || query.content == PageContent::Summaries;
         let elements = page.elements.into_iter().map(|bytes| Element::new(bytes, compares)).collect();
         Ok(ExportPage { elements, total, next, bytes })
     }
@@ -210,11 +210,11 @@ impl Export<'_> {
         query: &mut Query,
         features: &mut Features,
         guard: &mut CursorGuard,
-        known: Option<&dyn HeldRecords>,
+        held_records: Option<&dyn HeldRecords>,
     ) -> Result<ExportPage> {
         loop {
             let optional = query.optional();
-            let error = match self.page(query, None, guard, known).await {
+            let error = match self.page(query, None, guard, held_records).await {
                 Err(error) if error.kind() == ErrorKind::Refused && !optional.is_empty() => error,
                 page => return page,
             };
@@ -233,7 +233,7 @@ impl Export<'_> {
             if !found_any {
                 // Each is accepted alone and not together, or the request is refused for another reason.
                 let plain =
-                    Query { since: None, until: None, sources: None, reading: Reading::Whole, limit: 1 };
+                    Query { since: None, until: None, sources: None, content: PageContent::Whole, limit: 1 };
                 self.probe(&plain).await.map_err(|_| error)?;
                 for (feature, _) in &optional {
                     features.set(*feature, false);
@@ -243,77 +243,77 @@ impl Export<'_> {
         }
     }
 
-    /// Requests a page outside the order of its list, and up to so many times as long as it says nothing.
-    pub(crate) async fn page_that_says(
+    /// Requests a page outside the order of its list; while it is empty but the list goes on, up to `most` times.
+    pub(crate) async fn page_retried_while_empty(
         self,
         query: &Query,
         cursor: Option<&str>,
-        known: Option<&dyn HeldRecords>,
+        held_records: Option<&dyn HeldRecords>,
         most: u32,
     ) -> Result<ExportPage> {
         let mut tries = 1;
         loop {
-            let page = self.page(query, cursor, &mut CursorGuard::default(), known).await?;
-            if tries >= most || !page.says_nothing() {
+            let page = self.page(query, cursor, &mut CursorGuard::default(), held_records).await?;
+            if tries >= most || !page.is_empty_but_continues() {
                 return Ok(page);
             }
             tries += 1;
         }
     }
 
-    /// Requests a page for something else than its conversations: a count, or whether there is an answer at all. Whole
-    /// conversations on it are put aside.
-    pub(crate) async fn probe(self, query: &Query) -> Result<Probe> {
+    /// Requests a page for a count, or to see whether the vendor responds. Whole conversations on it are kept as extra
+    /// records.
+    pub(crate) async fn probe(self, query: &Query) -> Result<ProbeResult> {
         let page = self.page(query, None, &mut CursorGuard::default(), None).await?;
-        Ok(self.put_aside(page))
+        Ok(self.keep_extra_records(page))
     }
 
-    /// Puts the whole conversations of a page aside, and returns what else it says.
-    pub(crate) fn put_aside(self, page: ExportPage) -> Probe {
+    /// Keeps the whole conversations of a page as extra records, and returns what else it says.
+    pub(crate) fn keep_extra_records(self, page: ExportPage) -> ProbeResult {
         let began = page.elements.iter().map(|element| element.summary.created_at).collect();
-        self.aside.put(whole(page.elements));
-        Probe { total: page.total, began }
+        self.extra_records.add(whole_records(page.elements));
+        ProbeResult { total: page.total, began }
     }
 
-    /// Fetches what the vendor has under an id. If it answers with something else, that is put aside, and the result is
-    /// `None`.
+    /// Fetches what the vendor has under an id: no record if it has nothing. Returns `None` if it ignores the id and
+    /// sends another conversation, which is kept as an extra record.
     ///
-    /// Where ids are ignored, a page of one shows it although something behind the newest conversation cannot be read.
-    pub(crate) async fn ask_for(self, id: &RecordId) -> Result<Option<Vec<Record>>> {
+    /// A page of one conversation shows that ids are ignored even if a conversation after the newest cannot be read.
+    pub(crate) async fn fetch_by_id(self, id: &RecordId) -> Result<Option<Vec<Record>>> {
         let call = self.path().query("limit", 1).query("conversationId", id);
         let page = self.client.page(&call, "data").await?;
         let wire::Pagination { has_more, cursor, .. } = envelope(self.client, &page, &call)?;
-        let found: Vec<_> = page.elements.into_iter().map(raw).collect();
+        let found: Vec<_> = page.elements.into_iter().map(element_record).collect();
         // An empty page of a list that goes on is not one of a single conversation.
         if found.is_empty() && cursor.is_some() && has_more != Some(false) {
             return Ok(None);
         }
         let is_other = |raw: &Record| raw.id.as_ref() != Some(id);
         if found.iter().any(is_other) {
-            self.aside.put(found);
+            self.extra_records.add(found);
             return Ok(None);
         }
         Ok(Some(found))
     }
 
-    /// Does the same for a sweep: a deployment that refuses to look for ids answers with something else, and one that
-    /// answers 404 has nothing under the id.
-    pub(crate) async fn by_id(self, id: &RecordId) -> Result<Option<Vec<Record>>> {
-        match self.ask_for(id).await {
+    /// Fetches what the vendor has under an id, for a sweep: a deployment that refuses the parameter counts as one that
+    /// ignores ids, and 404 means that there is nothing under the id.
+    pub(crate) async fn find_by_id(self, id: &RecordId) -> Result<Option<Vec<Record>>> {
+        match self.fetch_by_id(id).await {
             Err(error) if error.kind() == ErrorKind::Refused => Ok(None),
             Err(error) if error.kind() == ErrorKind::NotFound => Ok(Some(Vec::new())),
             found => found,
         }
     }
 
-    /// Returns whether the vendor answers a request for the summary under an id with that of another conversation: then
-    /// it ignores ids, and the request for a whole conversation fails with the newest one.
+    /// Returns whether the vendor ignores ids, by requesting the summary under one. A request for any whole
+    /// conversation then fails if the newest one does.
     pub(crate) async fn ignores_ids(self, id: &RecordId) -> Result<bool> {
         let call = self.path().query("limit", 1).query("include", "summary").query("conversationId", id);
         let page = self.client.page(&call, "data").await?;
         let found: Vec<_> = page.elements.into_iter().map(|bytes| Element::new(bytes, true)).collect();
         let is_ignored = found.iter().any(|element| element.summary.id.as_ref() != Some(id));
-        self.aside.put(whole(found));
+        self.extra_records.add(whole_records(found));
         Ok(is_ignored)
     }
 }
@@ -346,13 +346,13 @@ pub(crate) fn envelope(client: &ApiClient, page: &Page, call: &Call) -> Result<w
     Err(client.error(call, ErrorKind::Malformed, message, page.request_id()))
 }
 
-/// Takes an element of the export as it is.
-pub(crate) fn raw(bytes: Bytes) -> Record {
+/// Makes a record of an element of the export.
+pub(crate) fn element_record(bytes: Bytes) -> Record {
     Record::with_top_level_id(Stream::Conversations, Surface::Export, bytes)
 }
 
 /// Returns the elements that have their messages, as records.
-pub(crate) fn whole(elements: Vec<Element>) -> Vec<Record> {
+pub(crate) fn whole_records(elements: Vec<Element>) -> Vec<Record> {
     elements.into_iter().filter(|element| element.summary.is_whole).map(Element::record).collect()
 }
 
@@ -361,7 +361,7 @@ pub(crate) fn changed_at(record: &Record) -> Option<Timestamp> {
     map::identity(&record.bytes).held.updated_at
 }
 
-/// Returns the latest of some changes. One behind the last plausible time is not believed.
+/// Returns the latest of some changes, without those after `plausible_until`: a wrong clock wrote them.
 pub(crate) fn newest_of(
     changes: impl Iterator<Item = Option<Timestamp>>,
     plausible_until: Option<Timestamp>,
@@ -369,8 +369,8 @@ pub(crate) fn newest_of(
     changes.flatten().filter(|at| plausible_until.is_none_or(|until| *at <= until)).max()
 }
 
-/// Says that the vendor has nothing under an id.
-pub(crate) fn absent(id: &RecordId) -> String {
+/// Returns the note to the user that the vendor has nothing under an id.
+pub(crate) fn absent_note(id: &RecordId) -> String {
     format!("the vendor has no conversation {}", id.masked())
 }
 
@@ -399,7 +399,7 @@ mod tests {
         let mut features = Features::default();
         let query = Query::of(&request, &features);
         assert_eq!((query.since, query.until), (at(1_733_048_999), at(1_733_049_101)));
-        assert_eq!((query.sources.as_deref(), query.reading), (Some("WhatsApp"), Reading::Whole));
+        assert_eq!((query.sources.as_deref(), query.content), (Some("WhatsApp"), PageContent::Whole));
         assert_eq!(query.optional().len(), 2);
         features.set(DATES, false);
         features.set(CHANNEL_FILTER, false);

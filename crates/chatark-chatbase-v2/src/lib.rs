@@ -4,12 +4,12 @@
 //! This crate classifies and maps; it never sleeps, retries, prints or writes files, and knows no other vendor.
 
 mod agent;
-mod chain;
 mod config;
 mod dialect;
 mod export;
 mod map;
 mod mapper;
+mod page_list;
 mod segment;
 mod source;
 mod sweep;

@@ -6,9 +6,8 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use chatark_core::{
     AgentInfo, Batch, BatchStream, ChangeDetection, Checkpoint, ConversationId, Descriptor, Error, ErrorKind,
-    Estimate, Features, PageMetadata, Provider, RateLimit, ReadRequest, Record, RecordId, Result,
-    ResumeToken, Selection, SettingProblem, Settings, Stream, StreamDescriptor, Surface, Timestamp,
-    UnseenRecord, Window,
+    Estimate, Features, PageMetadata, Provider, ReadRequest, Record, RecordId, Result, ResumeToken,
+    Selection, SettingProblem, Settings, Stream, StreamDescriptor, Surface, Timestamp, UnseenRecord, Window,
 };
 use chatark_http::{ApiClient, Call, Connector, CursorGuard, Page};
 use futures_util::stream;
@@ -16,12 +15,13 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::agent;
-use crate::chain::STALE;
-use crate::config::{Config, NAME, SETTINGS};
+use crate::config::{Config, NAME, RATE_LIMIT, SETTINGS};
 use crate::dialect::ChatbaseV2Dialect;
 use crate::export::{
-    Aside, DATES, Element, Export, ExportPage, MARGIN_SECONDS, Query, SUMMARIES, absent, envelope, whole,
+    DATES, Element, Export, ExportPage, ExtraRecords, MARGIN_SECONDS, Query, SUMMARIES, absent_note,
+    envelope, whole_records,
 };
+use crate::page_list::STALE_CURSOR_NOTE;
 use crate::segment;
 use crate::sweep::Sweep;
 use crate::wire;
@@ -45,18 +45,16 @@ pub static DESCRIPTOR: Descriptor = Descriptor {
 
 /// The most entries on a page of the lists, by the vendor's specification.
 pub(crate) const LIST_LIMIT: u32 = 100;
-/// The rate limit of each key, by its newest documents; an older snapshot says 100 requests.
-pub(crate) const RATE_LIMIT: RateLimit = RateLimit { requests: 1_000, seconds: 10 };
-/// The version of the cursors that this crate seals.
-const CURSOR_VERSION: u32 = 1;
+/// The version of the resume tokens that this file seals.
+const TOKEN_VERSION: u32 = 1;
 const USER_LIST: &str = "list the user's conversations";
 const MESSAGES: &str = "read the messages";
-/// The most conversations that are looked for after a sweep did not list them. The others count as existing, until two
-/// more sweeps do not list them either.
+/// The most conversations that are looked for after a sweep did not list them. The others count as existing until two
+/// more sweeps do not list them.
 const MAX_LOOKED_FOR: usize = 500;
-/// The most bytes of conversations that are kept although they were not looked for, when others are.
+/// The most bytes of extra records that are kept while conversations are looked for.
 const MAX_BYTES_KEPT: usize = 64 << 20;
-/// The most conversations of a user whose messages cannot be read that are named.
+/// The most conversations with messages that cannot be read that are named in notes.
 const MAX_NAMED: u64 = 5;
 
 /// One Chatbase agent, read through API v2.
@@ -64,7 +62,7 @@ const MAX_NAMED: u64 = 5;
 pub struct ChatbaseV2 {
     pub(crate) client: ApiClient,
     pub(crate) agent_id: String,
-    aside: Aside,
+    extra_records: ExtraRecords,
 }
 
 /// Creates the provider of one source.
@@ -76,7 +74,7 @@ pub(crate) fn open_account(settings: &Settings, connector: Connector) -> Result<
     let config = Config::read(settings)
         .map_err(|_| Error::new(ErrorKind::Usage, "connect", "the settings are not valid"))?;
     let client = connector.client(config.base, ChatbaseV2Dialect)?;
-    Ok(ChatbaseV2 { client, agent_id: config.agent_id, aside: Aside::default() })
+    Ok(ChatbaseV2 { client, agent_id: config.agent_id, extra_records: ExtraRecords::default() })
 }
 
 /// Validates settings beyond their types.
@@ -106,14 +104,14 @@ impl Provider for ChatbaseV2 {
         }
     }
 
-    /// Asks for each by its id, or by the second in which it began: a list that is paged by number can skip rows.
+    /// Requests each conversation by its id, or by the second in which it began: a list can skip rows while it is read.
     async fn find_unseen(&self, unseen: &[UnseenRecord]) -> Result<Batch> {
         let (asked, others) = unseen.split_at(unseen.len().min(MAX_LOOKED_FOR));
         let looked_for = self.look_for(asked).await;
-        let mut found = Batch { records: self.aside.take(), ..Batch::default() };
+        let mut found = Batch { records: self.extra_records.take(), ..Batch::default() };
         let unknown = match looked_for {
             Err(error) if found.records.is_empty() => return Err(error),
-            // What has come is kept, and nothing is said of what has not.
+            // What has come is kept; the others count as unchanged.
             Err(error) => {
                 found
                     .page
@@ -155,32 +153,32 @@ impl Provider for ChatbaseV2 {
 }
 
 impl ChatbaseV2 {
-    /// Looks for conversations, and puts aside what comes.
+    /// Looks for conversations, and keeps what comes as extra records.
     async fn look_for(&self, unseen: &[UnseenRecord]) -> Result<()> {
         let mut left: Vec<_> = unseen.iter().collect();
         while let Some(unseen) = left.pop() {
-            let Some(records) = self.export().by_id(&unseen.id).await? else {
+            let Some(records) = self.export().find_by_id(&unseen.id).await? else {
                 left.push(unseen);
                 break;
             };
-            self.aside.put(records);
+            self.extra_records.add(records);
         }
         self.find_by_date(left).await
     }
 
-    /// Looks for conversations among those that began in the same second, where ids are not looked for. Seconds so close
-    /// that their windows overlap are read as one. Where dates are ignored or refused too, one walk through the list looks
-    /// for all that are left.
+    /// Looks for conversations among those that began in the same second, where ids are ignored. Seconds so close that
+    /// their windows overlap are read as one window. Where dates are ignored or refused too, one walk through the list
+    /// looks for all that are left.
     async fn find_by_date(&self, mut left: Vec<&UnseenRecord>) -> Result<()> {
         left.sort_by_key(|unseen| unseen.created_at);
         let mut room = MAX_BYTES_KEPT;
         while let Some(unseen) = left.pop() {
             let Some(until) = unseen.created_at else { continue };
             let (mut since, mut wanted) = (until, vec![unseen]);
-            let overlaps = |other: &UnseenRecord, since: Timestamp| {
+            let is_in_window = |other: &UnseenRecord, since: Timestamp| {
                 other.created_at >= since.shifted(-2 * MARGIN_SECONDS)
             };
-            while let Some(other) = left.pop_if(|other| overlaps(other, since)) {
+            while let Some(other) = left.pop_if(|other| is_in_window(other, since)) {
                 since = other.created_at.unwrap_or(since);
                 wanted.push(other);
             }
@@ -199,8 +197,8 @@ impl ChatbaseV2 {
         Ok(())
     }
 
-    /// Reads a list until everything wanted has come. Others that come are put aside too, as long as there is room: they
-    /// may have slipped past the sweep as well.
+    /// Reads a list until everything wanted has come. Other conversations are kept too, as long as there is room: the
+    /// sweep may have missed them as well.
     async fn walk_for<'u>(
         &self,
         query: &Query,
@@ -218,11 +216,11 @@ impl ChatbaseV2 {
             let is_wanted =
                 |record: &Record| wanted.iter().any(|unseen| record.id.as_ref() == Some(&unseen.id));
             let is_kept = |record: &Record| *room > 0 || is_wanted(record);
-            let kept: Vec<_> = whole(elements).into_iter().filter(is_kept).collect();
+            let kept: Vec<_> = whole_records(elements).into_iter().filter(is_kept).collect();
             let has_come = |unseen: &UnseenRecord| kept.iter().any(|one| one.id.as_ref() == Some(&unseen.id));
             wanted.retain(|unseen| !has_come(unseen));
             *room = room.saturating_sub(bytes);
-            self.aside.put(kept);
+            self.extra_records.add(kept);
             cursor = next?;
             if cursor.is_none() || wanted.is_empty() {
                 return Ok(());
@@ -231,14 +229,19 @@ impl ChatbaseV2 {
     }
 
     pub(crate) fn export(&self) -> Export<'_> {
-        Export { client: &self.client, agent_id: &self.agent_id, aside: &self.aside, attempts: None }
+        Export {
+            client: &self.client,
+            agent_id: &self.agent_id,
+            extra_records: &self.extra_records,
+            attempts: None,
+        }
     }
 
     fn user_call(&self, user: &str) -> Call {
         Call::new(USER_LIST, ["agents", &self.agent_id, "users", user, "conversations"])
     }
 
-    /// Asks for the number of conversations, whichever parameters the deployment accepts.
+    /// Requests the number of conversations, with the parameters that the deployment accepts.
     async fn estimate_all(&self, request: &ReadRequest) -> Result<Estimate> {
         let mut features = request.features.clone();
         let mut query = Query::of(request, &features).counting(&features);
@@ -287,7 +290,7 @@ impl ChatbaseV2 {
 
     /// Fetches one conversation of any channel by its id.
     async fn single(&self, id: &ConversationId, last: bool) -> Result<Batch> {
-        let Some(records) = self.export().ask_for(&RecordId::from(id)).await? else {
+        let Some(records) = self.export().fetch_by_id(&RecordId::from(id)).await? else {
             let call = Call::new("export conversations", []);
             let message = "this deployment ignores `conversationId` and answers with other conversations";
             let error = self.client.error(&call, ErrorKind::Refused, message, None);
@@ -295,7 +298,7 @@ impl ChatbaseV2 {
         };
         let mut metadata = PageMetadata { pages: 1, ..PageMetadata::default() };
         if records.is_empty() {
-            metadata.notes.push(absent(&RecordId::from(id)));
+            metadata.notes.push(absent_note(&RecordId::from(id)));
         }
         let checkpoint = if last { Checkpoint::End } else { Checkpoint::None };
         Ok(Batch { records, checkpoint, page: metadata, ..Batch::default() })
@@ -328,21 +331,22 @@ struct UserWalk<'a> {
     resumed: bool,
     /// Conversations of the current page whose messages have not been read.
     waiting: VecDeque<Bytes>,
-    /// What follows once the current page is read: nothing before the first page.
+    /// The checkpoint after the current page; `None` before the first page.
     after_page: Option<Checkpoint>,
     guard: CursorGuard,
-    /// How many conversations had messages that could not be read by themselves.
-    odd: u64,
+    /// How many conversations had messages that could not be read separately.
+    unreadable: u64,
 }
 
 impl<'a> UserWalk<'a> {
     fn new(provider: &'a ChatbaseV2, user: &str, request: &ReadRequest) -> Self {
         let scope = request.scope();
-        let cursor = open(request.resume_from.as_ref(), &scope).map(|place: wire::Place| place.cursor);
+        let cursor =
+            open(request.resume_from.as_ref(), &scope).map(|position: wire::CursorPosition| position.cursor);
         let call = provider.user_call(user).query("limit", LIST_LIMIT);
         let (resumed, guard) = (cursor.is_some(), CursorGuard::default());
         let waiting = VecDeque::new();
-        Self { provider, call, scope, cursor, resumed, waiting, after_page: None, guard, odd: 0 }
+        Self { provider, call, scope, cursor, resumed, waiting, after_page: None, guard, unreadable: 0 }
     }
 
     async fn next(mut self) -> Result<(Batch, Option<Self>)> {
@@ -358,8 +362,8 @@ impl<'a> UserWalk<'a> {
             return Ok((Batch { records, page: metadata, ..Batch::default() }, Some(self)));
         }
         let checkpoint = self.after_page.take().unwrap_or(Checkpoint::End);
-        if checkpoint == Checkpoint::End && self.odd > MAX_NAMED {
-            let more = self.odd - MAX_NAMED;
+        if checkpoint == Checkpoint::End && self.unreadable > MAX_NAMED {
+            let more = self.unreadable - MAX_NAMED;
             metadata.notes.push(format!("the same is true of {more} more conversations of this user"));
         }
         let next = (checkpoint != Checkpoint::End).then_some(self);
@@ -370,7 +374,7 @@ impl<'a> UserWalk<'a> {
         let page = match self.page().await {
             Err(error) if self.resumed && error.kind() == ErrorKind::Refused => {
                 metadata.restarted = true;
-                metadata.notes.push(STALE.to_owned());
+                metadata.notes.push(STALE_CURSOR_NOTE.to_owned());
                 self.cursor = None;
                 self.page().await?
             }
@@ -392,8 +396,8 @@ impl<'a> UserWalk<'a> {
         }
         self.after_page = Some(match &self.cursor {
             Some(cursor) => {
-                let place = wire::Place { cursor: cursor.clone(), of_summaries: false };
-                Checkpoint::At(seal(&self.scope, &place)?)
+                let position = wire::CursorPosition { cursor: cursor.clone(), of_summaries: false };
+                Checkpoint::At(seal(&self.scope, &position)?)
             }
             None => Checkpoint::End,
         });
@@ -407,9 +411,9 @@ impl<'a> UserWalk<'a> {
     }
 
     /// Returns the records of one conversation: its own and its messages; or what the export has under its id, if the
-    /// messages cannot be read by themselves.
+    /// messages cannot be read separately.
     ///
-    /// Its own record alone would say that an archived conversation has lost its messages.
+    /// Without messages, its own record would say that an archived conversation has lost its messages.
     async fn with_messages(&mut self, listed: &Bytes, metadata: &mut PageMetadata) -> Result<Vec<Record>> {
         let own = Record::with_top_level_id(Stream::Conversations, Surface::User, listed.clone());
         let Some(id) = own.id.clone() else {
@@ -423,7 +427,7 @@ impl<'a> UserWalk<'a> {
             Err(error) if concerns_one_conversation(&error) => error,
             Err(error) => return Err(error),
         };
-        let exported = match self.provider.export().ask_for(&id).await {
+        let exported = match self.provider.export().fetch_by_id(&id).await {
             Ok(exported) => exported.unwrap_or_default(),
             // The key may read messages and not the export.
             Err(error) if concerns_one_conversation(&error) || error.kind() == ErrorKind::Forbidden => {
@@ -432,8 +436,8 @@ impl<'a> UserWalk<'a> {
             Err(error) => return Err(error),
         };
         metadata.pages += 1;
-        self.odd += 1;
-        if self.odd <= MAX_NAMED {
+        self.unreadable += 1;
+        if self.unreadable <= MAX_NAMED {
             let outcome = if exported.is_empty() {
                 "the export does not show it either, so it is left out"
             } else {
@@ -447,8 +451,8 @@ impl<'a> UserWalk<'a> {
         Ok(exported)
     }
 
-    /// Reads the messages of one conversation, each a record: pages go backward from the newest, oldest to newest
-    /// inside a page.
+    /// Reads the messages of one conversation, each as a record, oldest first. The first page has the newest messages,
+    /// and each page is in ascending order.
     async fn messages(&self, id: &RecordId, metadata: &mut PageMetadata) -> Result<Vec<Record>> {
         let provider = self.provider;
         let base =
@@ -471,16 +475,16 @@ impl<'a> UserWalk<'a> {
     }
 }
 
-/// Returns whether an error says that one conversation cannot be read, and nothing about the others: its id cannot be
-/// a part of a URL, it is gone, or the vendor refuses it.
+/// Returns whether an error concerns one conversation only: its id cannot be part of a URL, the conversation is gone,
+/// or the vendor refuses it.
 fn concerns_one_conversation(error: &Error) -> bool {
     matches!(error.kind(), ErrorKind::Usage | ErrorKind::NotFound | ErrorKind::Refused)
 }
 
-pub(crate) fn seal(scope: &str, place: &impl Serialize) -> Result<ResumeToken> {
-    ResumeToken::seal(DESCRIPTOR.name, CURSOR_VERSION, scope.to_owned(), place)
+pub(crate) fn seal(scope: &str, position: &impl Serialize) -> Result<ResumeToken> {
+    ResumeToken::seal(DESCRIPTOR.name, TOKEN_VERSION, scope.to_owned(), position)
 }
 
 pub(crate) fn open<T: DeserializeOwned>(cursor: Option<&ResumeToken>, scope: &str) -> Option<T> {
-    cursor?.open(DESCRIPTOR.name, CURSOR_VERSION, scope)
+    cursor?.open(DESCRIPTOR.name, TOKEN_VERSION, scope)
 }

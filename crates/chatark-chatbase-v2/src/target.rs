@@ -13,8 +13,9 @@ use chatark_target::{
 use serde_json::{Value, json};
 
 use crate::DESCRIPTOR;
+use crate::config::RATE_LIMIT;
 use crate::dialect::lacks_scope;
-use crate::source::{ChatbaseV2, LIST_LIMIT, RATE_LIMIT, open_account};
+use crate::source::{ChatbaseV2, LIST_LIMIT, open_account};
 use crate::wire::{NewSource, Pagination, Sources};
 
 const CREATE: &str = "create a source";

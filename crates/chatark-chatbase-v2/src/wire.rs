@@ -48,7 +48,7 @@ pub(crate) struct Pagination {
     pub(crate) cursor: Option<String>,
     #[serde(default, deserialize_with = "flag")]
     pub(crate) has_more: Option<bool>,
-    /// A hint: what is no whole number, at least 0, counts as missing.
+    /// A hint: anything but a whole number of at least 0 counts as missing.
     #[serde(default, deserialize_with = "count")]
     pub(crate) total: Option<u64>,
 }
@@ -161,11 +161,11 @@ impl FailureBody {
     }
 }
 
-/// The position of a sweep: what is left of each segment.
+/// The position of a sweep, as a resume token stores it: what is left of each segment.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(crate) struct SweepPlace {
-    pub(crate) segments: Vec<SegmentPlace>,
+pub(crate) struct SweepPosition {
+    pub(crate) segments: Vec<SegmentPosition>,
     /// Whether the export was cut into several segments.
     pub(crate) was_cut: bool,
     /// The ids that came on the first page and while the export was cut, which the segments list again.
@@ -192,25 +192,25 @@ pub(crate) struct Unread {
     pub(crate) began: Option<i64>,
 }
 
-/// The position in a segment. Instants are microseconds since 1970.
+/// The position in a segment. Times are microseconds since 1970.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(crate) struct SegmentPlace {
-    /// The first instant inside; open if it is missing.
+pub(crate) struct SegmentPosition {
+    /// The first time in it; open if it is missing.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) since: Option<i64>,
-    /// The first instant after it; open if it is missing.
+    /// The first time after it; open if it is missing.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) until: Option<i64>,
     /// `None` if nothing has been read of it.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(crate) place: Option<Place>,
+    #[serde(default, rename = "place", skip_serializing_if = "Option::is_none")]
+    pub(crate) position: Option<CursorPosition>,
 }
 
-/// The position in the export or in a user's list.
+/// The position in a list of pages: the export, a segment of it, or a user's list.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(crate) struct Place {
+pub(crate) struct CursorPosition {
     /// The vendor's cursor of the next page, opaque.
     pub(crate) cursor: String,
     /// Whether the vendor gave the cursor with a page of summaries.

@@ -260,7 +260,7 @@ fn many_segments_are_read_at_once() {
     assert!((150..=bound(3_000)).contains(&asked), "{asked} requests for 150 pages");
 }
 
-/// A tester's vendor: the count of the window behind a gap was taken for that of everything, so that half of a burst was
+/// A tester's vendor: the count of the window after a gap was taken for that of everything, so that half of a burst was
 /// `complete` once the gap was accepted.
 #[tokio::test]
 async fn a_count_of_what_is_behind_a_gap_is_none_of_everything() {

@@ -46,7 +46,7 @@ async fn a_deployment_that_refuses_sources_is_read_without_them() {
     assert_eq!(pulled.distinct(), ids(1..=130));
 }
 
-/// A host that answers 404 or 400 behind the end does so on the first page of a window in which nothing began.
+/// A host that answers 404 or 400 past the end does so on the first page of a window in which nothing began.
 #[tokio::test]
 async fn an_empty_window_is_not_taken_for_a_refusal_of_dates() {
     for status in [400, 404, 416] {

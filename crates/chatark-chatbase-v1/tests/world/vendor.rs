@@ -27,7 +27,7 @@ const NEW_IDS: u32 = 1_000_000;
 /// The answers that a test may take before it fails.
 const MAX_REQUESTS: usize = 6_000;
 
-/// How a host answers a page behind the last one.
+/// How a host answers a page after the last one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum End {
     Empty,

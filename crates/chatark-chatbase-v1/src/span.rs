@@ -1,4 +1,4 @@
-//! Reads a span of a list through smaller and smaller pages, around the rows that cannot be read.
+//! Reads a span of a list in smaller and smaller pages, around the rows that cannot be read.
 
 use std::collections::HashSet;
 use std::mem;
@@ -6,11 +6,10 @@ use std::mem;
 use bytes::Bytes;
 use chatark_core::{Error, ErrorKind, Gap, GapBounds, Result, Stream};
 
-use crate::dead::fails;
 use crate::failure::is_refusal;
 use crate::list::{NumberedList, Rows};
 use crate::parameters::Parameters;
-use crate::sizes::{SizeProof, gives_single_rows};
+use crate::sizes::{SizeEvidence, gives_single_rows};
 
 /// The page sizes that are tried, the largest first.
 const SIZES: [u64; 6] = [500, 100, 50, 10, 5, 1];
@@ -28,7 +27,7 @@ pub(crate) struct Span {
 
 /// What was found in a span.
 #[derive(Debug, Default)]
-pub(crate) struct Narrowed {
+pub(crate) struct SpanOutcome {
     /// The rows that can be read, and perhaps their neighbours.
     pub(crate) elements: Vec<Bytes>,
     /// The keys of those that are in the span.
@@ -42,55 +41,55 @@ pub(crate) struct Narrowed {
     /// Whether the host gives as many rows as are asked for, so that their positions are known.
     pub(crate) is_exact: bool,
     /// A page with rows that could be read.
-    pub(crate) good: Option<Probe>,
+    pub(crate) last_readable: Option<PageAddress>,
     /// Whether rows were at several of the positions, so that others may have been at none.
     pub(crate) is_moving: bool,
     /// The last position that is known to hold a row.
     pub(crate) rows_until: u64,
 }
 
-/// What a page that is not there means.
+/// Where the list may end, which decides what a page that is not there means.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Beyond {
-    /// Rows follow the span, so that every one of its rows is there.
-    Impossible,
-    /// The list may end within the span, and the host answers pages behind the end with no rows.
-    Empty,
-    /// The list may end within the span.
-    Possible,
-    /// The list may end before the span.
-    Expected,
+pub(crate) enum ListEnd {
+    /// After the span: each of its rows exists.
+    AfterSpan,
+    /// Within the span, on a host that answers later pages without rows.
+    InSpanThenEmpty,
+    /// Within the span.
+    InSpan,
+    /// Even before the span.
+    BeforeSpan,
 }
 
-/// A page that is asked for to see whether the vendor answers at all: its size and number.
-pub(crate) type Probe = (u64, u64);
+/// The address of a page: its size and number.
+pub(crate) type PageAddress = (u64, u64);
 
-/// A span that is being read.
-pub(crate) struct Narrowing<'a> {
+/// Reads one span.
+pub(crate) struct SpanReader<'a> {
     list: &'a NumberedList<'a>,
     span: Span,
-    beyond: Beyond,
-    probe: Probe,
+    list_end: ListEnd,
+    probe: PageAddress,
     /// Whether the whole span has failed before.
     has_failed: bool,
     failures_left: u32,
     consecutive_failures: u32,
-    sizes: SizeProof,
+    sizes: SizeEvidence,
     /// The last position that is known to hold a row.
-    highest: u64,
+    rows_until: u64,
     last_error: String,
     /// The keys of the rows that were read in the span.
     keys: HashSet<u64>,
     /// The keys of the last block, in their order as numbers.
     last_keys: Vec<u64>,
-    found: Narrowed,
+    found: SpanOutcome,
 }
 
 /// A part of the span that cannot be read so far, and why.
 type Unread = (Span, String);
 
-/// What pages of one size gave.
-enum Level {
+/// The outcome of reading with pages of one size.
+enum SizeOutcome {
     /// These parts are left.
     Left(Vec<Unread>),
     /// The host does not take pages of this size. The parts are those from before.
@@ -118,35 +117,35 @@ impl Span {
     }
 }
 
-impl<'a> Narrowing<'a> {
+impl<'a> SpanReader<'a> {
     /// Prepares to read a span. After `failures` failures, what is left is given up as it is.
     pub(crate) fn new(
         list: &'a NumberedList<'a>,
         span: Span,
-        beyond: Beyond,
-        probe: Probe,
+        list_end: ListEnd,
+        probe: PageAddress,
         failures: u32,
     ) -> Self {
         Self {
             list,
             span,
-            beyond,
+            list_end,
             probe,
             has_failed: false,
             failures_left: failures,
             consecutive_failures: 0,
-            sizes: SizeProof::default(),
-            highest: 0,
+            sizes: SizeEvidence::default(),
+            rows_until: 0,
             last_error: String::new(),
             keys: HashSet::new(),
             last_keys: Vec::new(),
-            found: Narrowed::default(),
+            found: SpanOutcome::default(),
         }
     }
 
     /// Says that there are rows up to a position.
     pub(crate) fn with_rows_until(mut self, position: u64) -> Self {
-        self.highest = position;
+        self.rows_until = position;
         self
     }
 
@@ -158,7 +157,7 @@ impl<'a> Narrowing<'a> {
 
     /// Reads what can be read with pages smaller than `below`. `error` is how the span was answered before; it is
     /// returned if the vendor has ceased to answer anything.
-    pub(crate) async fn read(mut self, below: u64, error: Error) -> Result<Narrowed> {
+    pub(crate) async fn read(mut self, below: u64, error: Error) -> Result<SpanOutcome> {
         self.has_failed = true;
         let sizes = SIZES.into_iter().filter(|size| *size < below).collect();
         let found = self.run(sizes, error.to_string()).await?;
@@ -167,7 +166,7 @@ impl<'a> Narrowing<'a> {
 
     /// Reads a span that an earlier pull could not read. It may have become readable as it is, and its place may have
     /// ceased to exist.
-    pub(crate) async fn read_again(mut self) -> Result<Narrowed> {
+    pub(crate) async fn read_again(mut self) -> Result<SpanOutcome> {
         let (length, largest) = (self.span.len(), self.list.largest_page());
         let is_page = (self.span.first - 1).is_multiple_of(length.max(1));
         let (is_exact, asked) = gives_single_rows(self.list).await?;
@@ -180,8 +179,8 @@ impl<'a> Narrowing<'a> {
     }
 
     /// Reads with these sizes. If the vendor ceases to answer, the whole span is left.
-    async fn run(mut self, sizes: Vec<u64>, error: String) -> Result<Narrowed> {
-        let left = self.levels(sizes, error).await?;
+    async fn run(mut self, sizes: Vec<u64>, error: String) -> Result<SpanOutcome> {
+        let left = self.read_with_sizes(sizes, error).await?;
         let left = match left {
             Some(left) if left.is_empty() || self.is_alive().await? => {
                 self.found.is_answered = true;
@@ -190,22 +189,22 @@ impl<'a> Narrowing<'a> {
             _ => vec![(self.span, mem::take(&mut self.last_error))],
         };
         self.found.is_exact = self.sizes.is_shown();
-        self.found.rows_until = self.highest;
+        self.found.rows_until = self.rows_until;
         Ok(self.with_gaps(left))
     }
 
-    /// Reads with one size after another, and returns what is left; `None` if the vendor does not answer anything.
-    async fn levels(&mut self, sizes: Vec<u64>, error: String) -> Result<Option<Vec<Unread>>> {
+    /// Reads with one size after another, and returns what is left; `None` if the vendor does not respond.
+    async fn read_with_sizes(&mut self, sizes: Vec<u64>, error: String) -> Result<Option<Vec<Unread>>> {
         let mut left = vec![(self.span, error.clone())];
         let mut is_ignored = false;
         for size in sizes {
             if left.is_empty() || self.failures_left == 0 {
                 break;
             }
-            left = match self.level(size, mem::take(&mut left)).await? {
-                Some(Level::Left(left)) => left,
-                Some(Level::SizeRefused(left)) => self.beyond_or_refused(size, left).await?,
-                Some(Level::SizeIgnored) => {
+            left = match self.read_with_size(size, mem::take(&mut left)).await? {
+                Some(SizeOutcome::Left(left)) => left,
+                Some(SizeOutcome::SizeRefused(left)) => self.left_after_refusals(size, left).await?,
+                Some(SizeOutcome::SizeIgnored) => {
                     is_ignored = true;
                     break;
                 }
@@ -223,8 +222,8 @@ impl<'a> Narrowing<'a> {
         Ok(Some(left))
     }
 
-    /// Reads the parts with one size. `None` if the vendor does not answer anything.
-    async fn level(&mut self, size: u64, parts: Vec<Unread>) -> Result<Option<Level>> {
+    /// Reads the parts with one size. `None` if the vendor does not respond.
+    async fn read_with_size(&mut self, size: u64, parts: Vec<Unread>) -> Result<Option<SizeOutcome>> {
         let (mut left, mut refused) = (Vec::new(), Vec::new());
         let (mut is_answered, mut is_given_up) = (false, false);
         let mut consecutive_failed = 0;
@@ -239,7 +238,7 @@ impl<'a> Narrowing<'a> {
                 }
                 match self.page(size, number).await {
                     Ok(rows) if self.is_another_size(&rows, size, number) => {
-                        return Ok(Some(Level::SizeIgnored));
+                        return Ok(Some(SizeOutcome::SizeIgnored));
                     }
                     Ok(rows) => {
                         is_answered = true;
@@ -250,10 +249,10 @@ impl<'a> Narrowing<'a> {
                             break 'parts;
                         }
                         if !rows.is_empty() {
-                            self.found.good = Some((size, number));
-                            self.highest = self.highest.max((number - 1) * size + rows.len());
+                            self.found.last_readable = Some((size, number));
+                            self.rows_until = self.rows_until.max((number - 1) * size + rows.len());
                         }
-                        self.sizes.look_at(size, &rows);
+                        self.sizes.add_page(size, &rows);
                         // A first page without rows is that of an empty list, whatever its size.
                         self.sizes.set(number == 1 && rows.is_empty());
                         self.sizes.set(block == self.span && rows.len() == size);
@@ -262,14 +261,14 @@ impl<'a> Narrowing<'a> {
                     Err(failed) if is_refusal(&failed) => {
                         refused.push((block, failed.to_string()));
                         if !is_answered && refused.len() >= MAX_REFUSALS {
-                            return Ok(Some(Level::SizeRefused(parts)));
+                            return Ok(Some(SizeOutcome::SizeRefused(parts)));
                         }
                     }
                     Err(failed) if failed.may_be_local() => {
                         is_answered = true;
                         self.last_error = failed.to_string();
                         // A single row that fails is there.
-                        self.highest = self.highest.max(if size == 1 { number } else { 0 });
+                        self.rows_until = self.rows_until.max(if size == 1 { number } else { 0 });
                         left.push((block, failed.to_string()));
                         consecutive_failed += 1;
                         match self.after_failure(size, number, consecutive_failed).await? {
@@ -283,20 +282,20 @@ impl<'a> Narrowing<'a> {
             }
         }
         if !is_answered && !refused.is_empty() {
-            return Ok(Some(Level::SizeRefused(parts)));
+            return Ok(Some(SizeOutcome::SizeRefused(parts)));
         }
-        // What is refused before a row that is there is not behind the end.
-        let is_there = |part: Span| match self.beyond {
-            Beyond::Impossible | Beyond::Empty => true,
-            Beyond::Possible | Beyond::Expected => part.first <= self.highest,
+        // A page that is refused before an existing row is not past the end.
+        let is_there = |part: Span| match self.list_end {
+            ListEnd::AfterSpan | ListEnd::InSpanThenEmpty => true,
+            ListEnd::InSpan | ListEnd::BeforeSpan => part.first <= self.rows_until,
         };
         left.extend(refused.into_iter().filter(|(part, _)| is_there(*part)));
         left.sort_by_key(|(part, _)| part.first);
-        Ok(Some(Level::Left(left)))
+        Ok(Some(SizeOutcome::Left(left)))
     }
 
-    /// Looks whether some rows of a block were at other positions before. Returns whether they are those of the block
-    /// before it once more.
+    /// Notes whether rows of a block were at other positions before. Returns whether the block repeats the one before
+    /// it.
     fn look_for_repeated(&mut self, block: Span, first: u64, rows: &Rows) -> bool {
         let positions = block.first..=block.last;
         let rows = (first..).zip(rows.keys()).filter(|(position, _)| positions.contains(position));
@@ -304,7 +303,7 @@ impl<'a> Narrowing<'a> {
         let new: Vec<_> = keys.iter().copied().filter(|key| self.keys.insert(*key)).collect();
         let mut sorted = keys;
         sorted.sort_unstable();
-        // The same answer as before is the last page once more.
+        // The same rows as before are the last page once more.
         let is_repeated = !sorted.is_empty() && sorted == self.last_keys;
         self.found.is_moving |= new.len() < sorted.len() && !is_repeated;
         self.last_keys = sorted;
@@ -312,8 +311,8 @@ impl<'a> Narrowing<'a> {
         is_repeated
     }
 
-    /// Returns whether a page that is the one before it once more is the last one of the list, which some hosts answer for
-    /// every later number: then so is the last page of the span.
+    /// Returns whether a page that is the one before it once more is the last one of the list, which some hosts answer
+    /// for every later number: then so is the last page of the span.
     async fn repeats_to_the_end(&mut self, size: u64, number: u64) -> Result<bool> {
         let last = (self.span.last - 1) / size + 1;
         if number == last {
@@ -344,18 +343,19 @@ impl<'a> Narrowing<'a> {
     fn is_another_size(&self, rows: &Rows, size: u64, number: u64) -> bool {
         let first = Span::of_page(size, number).first;
         let expected = size.min((self.span.last + 1).saturating_sub(first));
-        rows.len() > size || (rows.len() < expected && self.beyond == Beyond::Impossible)
+        rows.len() > size || (rows.len() < expected && self.list_end == ListEnd::AfterSpan)
     }
 
-    /// Returns the parts that are left after every page of a size was refused.
-    async fn beyond_or_refused(&mut self, size: u64, parts: Vec<Unread>) -> Result<Vec<Unread>> {
-        if self.beyond != Beyond::Expected {
+    /// Returns the parts that are left after every page of a size was refused: none, if that means that the list has
+    /// ended.
+    async fn left_after_refusals(&mut self, size: u64, parts: Vec<Unread>) -> Result<Vec<Unread>> {
+        if self.list_end != ListEnd::BeforeSpan {
             return Ok(parts);
         }
         match self.page(size, 1).await {
             Ok(rows) => {
                 let is_taken = rows.len() <= size;
-                self.list.keep(rows.elements);
+                self.list.keep_extra(rows.elements);
                 Ok(if is_taken { Vec::new() } else { parts })
             }
             Err(error) if is_refusal(&error) || error.may_be_local() => Ok(parts),
@@ -363,8 +363,8 @@ impl<'a> Narrowing<'a> {
         }
     }
 
-    /// Returns whether a page that fails after two others is the last one of the list once more, which some hosts answer for
-    /// every later number: then so do the last page of the span and the one in the middle.
+    /// Returns whether a page that fails after two others is the last one of the list once more, which some hosts
+    /// answer for every later number: then so do the last page of the span and the one in the middle.
     async fn is_last_page_again(&mut self, size: u64, number: u64) -> Result<bool> {
         let last = (self.span.last - 1) / size + 1;
         if number + 5 > last {
@@ -374,8 +374,8 @@ impl<'a> Narrowing<'a> {
         Ok(fails(self.list, size, last).await? && fails(self.list, size, number.midpoint(last)).await?)
     }
 
-    /// Counts a failure. Returns whether the other pages of this size are given up, so that smaller ones are asked for at
-    /// once; `None` if the vendor does not answer anything.
+    /// Counts a failure. Returns whether the other pages of this size are given up, so that smaller ones are asked for
+    /// at once; `None` if the vendor does not respond.
     async fn after_failure(
         &mut self,
         size: u64,
@@ -386,14 +386,14 @@ impl<'a> Narrowing<'a> {
             consecutive_failed == MAX_FAILURES_IN_ROW && self.is_last_page_again(size, number).await?;
         if gives_up && size == 1 {
             self.failures_left = 0;
-        } else if !self.survives().await? {
+        } else if !self.count_failure().await? {
             return Ok(None);
         }
         Ok(Some(gives_up))
     }
 
-    /// Counts a failure. Returns whether the vendor answers anything at all.
-    async fn survives(&mut self) -> Result<bool> {
+    /// Counts a failure. Returns whether the vendor responds at all.
+    async fn count_failure(&mut self) -> Result<bool> {
         self.failures_left = self.failures_left.saturating_sub(1);
         self.found.failures += 1;
         self.consecutive_failures += 1;
@@ -403,7 +403,7 @@ impl<'a> Narrowing<'a> {
         self.is_alive().await
     }
 
-    /// Returns whether the vendor answers something after the last failure.
+    /// Returns whether the vendor responds after the last failure.
     async fn is_alive(&mut self) -> Result<bool> {
         if self.consecutive_failures == 0 {
             return Ok(true);
@@ -416,7 +416,7 @@ impl<'a> Narrowing<'a> {
         Ok(is_alive)
     }
 
-    fn with_gaps(mut self, left: Vec<Unread>) -> Narrowed {
+    fn with_gaps(mut self, left: Vec<Unread>) -> SpanOutcome {
         let mut merged: Vec<Unread> = Vec::new();
         for (part, error) in left {
             match merged.last_mut() {
@@ -430,11 +430,11 @@ impl<'a> Narrowing<'a> {
     }
 }
 
-/// Returns whether the vendor answers a request, be it with a refusal. Fails if no further request may be made.
+/// Returns whether the vendor responds to a request, even with a refusal. Fails if no further request may be made.
 ///
-/// Where rows change places, one that fails may have come to the page that is asked for. A day without any cannot fail
-/// for its rows. Single rows are tried last.
-pub(crate) async fn answers(list: &NumberedList<'_>, probe: Probe) -> Result<bool> {
+/// Where rows change places, a failing row may have moved to the requested page. A day without conversations cannot
+/// fail because of a row. Single rows are tried last.
+pub(crate) async fn answers(list: &NumberedList<'_>, probe: PageAddress) -> Result<bool> {
     let nothing = list.with(Parameters::nothing());
     if answers_at(list, probe).await?
         || (list.stream == Stream::Conversations && is_answered(nothing.read(1, 1).await)?)
@@ -444,7 +444,17 @@ pub(crate) async fn answers(list: &NumberedList<'_>, probe: Probe) -> Result<boo
     Ok(answers_at(list, (1, 1)).await? || answers_at(list, (1, 2)).await?)
 }
 
-async fn answers_at(list: &NumberedList<'_>, (size, number): Probe) -> Result<bool> {
+/// Returns whether a page fails in every attempt.
+pub(crate) async fn fails(list: &NumberedList<'_>, size: u64, number: u64) -> Result<bool> {
+    match list.page(size, number).await {
+        Ok(_) => Ok(false),
+        Err(error) if error.may_be_local() => Ok(true),
+        Err(error) if is_refusal(&error) => Ok(false),
+        Err(error) => Err(error),
+    }
+}
+
+async fn answers_at(list: &NumberedList<'_>, (size, number): PageAddress) -> Result<bool> {
     is_answered(list.page(size, number).await)
 }
 

@@ -1,4 +1,4 @@
-//! The bound of a walk: how many requests it may make for the rows that it has found.
+//! The budget of a walk: how many requests it may make for the rows that it has found.
 
 use std::collections::HashSet;
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -10,9 +10,9 @@ use crate::list::NumberedList;
 /// Requests that every walk may make beyond those that its rows need.
 const SPARE_REQUESTS: u64 = 40;
 
-/// What a walk has found, and what that has cost. Holds a few bytes for each page.
+/// The rows that a walk has found, and the requests that it has made. Holds a few bytes for each page.
 #[derive(Debug, Default)]
-pub(crate) struct Progress {
+pub(crate) struct RequestBudget {
     requests: u64,
     rows: u64,
     /// The most rows that a page had.
@@ -22,15 +22,15 @@ pub(crate) struct Progress {
     pages: HashSet<u64>,
 }
 
-impl Progress {
-    /// Counts a page and those of its rows that are new. A page that was there before is no progress.
-    pub(crate) fn found(&mut self, keys: &[u64], new_rows: u64) {
-        self.passed(keys, new_rows);
+impl RequestBudget {
+    /// Counts a page and those of its rows that are new. A page that was there before does not count again.
+    pub(crate) fn count_page(&mut self, keys: &[u64], new_rows: u64) {
+        self.count_failing_page(keys, new_rows);
         self.rows_per_page = self.rows_per_page.max(keys.len() as u64);
     }
 
-    /// Counts the rows of a page that fails, by the keys of those that could be read.
-    pub(crate) fn passed(&mut self, keys: &[u64], rows: u64) {
+    /// Counts the rows of a page that fails; `keys` are those of the rows that could be read.
+    pub(crate) fn count_failing_page(&mut self, keys: &[u64], rows: u64) {
         let mut hasher = DefaultHasher::new();
         keys.hash(&mut hasher);
         if self.pages.insert(hasher.finish()) {
@@ -38,21 +38,21 @@ impl Progress {
         }
     }
 
-    /// Counts all positions up to one as found, where rows change places: each row that is seen twice hides one that is not.
-    pub(crate) fn reach(&mut self, position: u64) {
+    /// Counts all positions up to one as found, if rows change places: each row that comes twice stands in for another.
+    pub(crate) fn count_positions_until(&mut self, position: u64) {
         if self.is_moving {
             self.rows = self.rows.max(position);
         }
     }
 
-    /// Begins another list, whose pages may be shorter.
+    /// Starts the budget of another list, whose pages may be shorter.
     pub(crate) fn begin_list(&mut self) {
         (self.requests, self.rows, self.rows_per_page) = (0, 0, 0);
         self.pages.clear();
     }
 
     /// Notes how many rows the host puts on a page.
-    pub(crate) fn learn(&mut self, rows_per_page: Option<u64>) {
+    pub(crate) fn note_page_size(&mut self, rows_per_page: Option<u64>) {
         self.rows_per_page = self.rows_per_page.max(rows_per_page.unwrap_or(0));
     }
 
@@ -72,22 +72,22 @@ impl Progress {
         pages + pages / 4 + SPARE_REQUESTS
     }
 
-    /// Returns whether the walk passes its bound with so many more requests.
-    pub(crate) fn is_spent_by(&self, requests: u64) -> bool {
+    /// Returns whether so many more requests would exceed the bound.
+    pub(crate) fn would_be_exceeded_by(&self, requests: u64) -> bool {
         self.requests + requests > self.bound()
     }
 
-    /// Takes requests, or fails if the walk has passed its bound.
-    pub(crate) fn take(&mut self, list: &NumberedList<'_>, page: u64, requests: u64) -> Result<()> {
+    /// Counts requests, and fails if they exceed the bound.
+    pub(crate) fn spend(&mut self, list: &NumberedList<'_>, page: u64, requests: u64) -> Result<()> {
         self.requests += requests;
         let bound = self.bound();
         if self.requests <= bound {
             return Ok(());
         }
-        Err(self.excess(list, page, bound))
+        Err(self.exceeded(list, page, bound))
     }
 
-    fn excess(&self, list: &NumberedList<'_>, page: u64, bound: u64) -> Error {
+    fn exceeded(&self, list: &NumberedList<'_>, page: u64, bound: u64) -> Error {
         let call = list.call(list.largest_page(), page);
         let message = format!(
             "{} rows were found within {bound} requests, and the list still does not end at page {page}",
@@ -105,19 +105,19 @@ mod tests {
 
     #[test]
     fn the_bound_is_a_quarter_more_than_the_rows_need_and_forty() {
-        let mut progress = Progress::default();
-        assert_eq!(progress.bound(), 40);
+        let mut budget = RequestBudget::default();
+        assert_eq!(budget.bound(), 40);
         for page in 0..40 {
-            progress.found(&(page * 100..page * 100 + 100).collect::<Vec<_>>(), 100);
+            budget.count_page(&(page * 100..page * 100 + 100).collect::<Vec<_>>(), 100);
         }
-        progress.found(&[1, 2, 3], 3);
-        assert_eq!((progress.pages(), progress.bound()), (41, 91));
-        progress.found(&[1, 2, 3], 3);
-        assert_eq!(progress.pages(), 41, "a page that was there before is no progress");
-        progress.reach(6_000);
-        assert_eq!(progress.pages(), 41);
-        progress.is_moving = true;
-        progress.reach(6_000);
-        assert_eq!(progress.pages(), 60, "a row that is on two pages takes the place of another");
+        budget.count_page(&[1, 2, 3], 3);
+        assert_eq!((budget.pages(), budget.bound()), (41, 91));
+        budget.count_page(&[1, 2, 3], 3);
+        assert_eq!(budget.pages(), 41, "a page that was there before is no progress");
+        budget.count_positions_until(6_000);
+        assert_eq!(budget.pages(), 41);
+        budget.is_moving = true;
+        budget.count_positions_until(6_000);
+        assert_eq!(budget.pages(), 60, "a row that is on two pages takes the place of another");
     }
 }

@@ -1,5 +1,5 @@
-//! A search for the last conversation: the vendor gives no count, but returns a page of one conversation for any page
-//! number.
+//! Counts the conversations of a list: the vendor gives no count, but any page of one conversation can be requested, so
+//! the last one is found by a binary search.
 
 use std::collections::BTreeMap;
 
@@ -10,21 +10,22 @@ use crate::list::{NumberedList, key};
 
 /// The first position that is not searched.
 const TOO_FAR: u64 = 1 << 40;
-/// The size of a page if none is asked for, by the vendor's documents. A host that gives fewer rows to a larger request
-/// has no more.
+/// The size of a page if the request has none, by the vendor's documents. A host that gives fewer rows to a larger
+/// request has no more.
 const DEFAULT_SIZE: u64 = 10;
 
-/// A search that has asked for some positions.
-pub(crate) struct Search<'a> {
+/// Counts a list by requesting rows at some positions.
+pub(crate) struct ListCounter<'a> {
     pub(crate) list: NumberedList<'a>,
-    pub(crate) asked: u64,
+    /// The number of requests so far.
+    pub(crate) requests: u64,
     /// How many rows the host gave for each page of one row.
     lengths: BTreeMap<u64, u64>,
 }
 
 /// What is at a position.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Found {
+enum AtPosition {
     /// A conversation, by its key.
     Row(u64),
     /// One that cannot be read.
@@ -32,17 +33,17 @@ enum Found {
     Nothing,
 }
 
-impl<'a> Search<'a> {
+impl<'a> ListCounter<'a> {
     pub(crate) fn new(list: NumberedList<'a>) -> Self {
-        Self { list, asked: 0, lengths: BTreeMap::new() }
+        Self { list, requests: 0, lengths: BTreeMap::new() }
     }
 
     /// Returns how many conversations there are, or `None` if the host ignores the page number.
     ///
-    /// Some hosts answer the last page for every later number: its row then comes a second time.
+    /// Some hosts send the last page for every later number: its row then comes a second time.
     pub(crate) async fn count(&mut self) -> Result<Option<u64>> {
         let mut found = self.at(1).await?;
-        if found == Found::Nothing {
+        if found == AtPosition::Nothing {
             return Ok(Some(0));
         }
         // There are at least `some` conversations, and fewer than `too_many`.
@@ -50,8 +51,8 @@ impl<'a> Search<'a> {
         let mut last = None;
         while too_many < TOO_FAR {
             match self.at(too_many).await? {
-                Found::Nothing => break,
-                repeated @ Found::Row(_) if repeated == found => {
+                AtPosition::Nothing => break,
+                repeated @ AtPosition::Row(_) if repeated == found => {
                     if some == 1 {
                         return self.one_page().await;
                     }
@@ -71,7 +72,7 @@ impl<'a> Search<'a> {
         while too_many - some > 1 {
             let middle = some + (too_many - some) / 2;
             let found = self.at(middle).await?;
-            if found == Found::Nothing || Some(found) == last {
+            if found == AtPosition::Nothing || Some(found) == last {
                 too_many = middle;
             } else {
                 some = middle;
@@ -86,27 +87,27 @@ impl<'a> Search<'a> {
         (page - 1).saturating_mul(length(1)) + length(page)
     }
 
-    /// Returns what the first page holds, if that must be everything.
+    /// Returns how many rows the first page has, if these must be all.
     async fn one_page(&mut self) -> Result<Option<u64>> {
-        self.asked += 1;
+        self.requests += 1;
         let rows = self.list.page(self.list.largest_page(), 1).await?.len();
         Ok(Some(rows).filter(|rows| *rows < DEFAULT_SIZE))
     }
 
     /// Returns what is at a position, counted from 1.
-    async fn at(&mut self, position: u64) -> Result<Found> {
-        self.asked += 1;
+    async fn at(&mut self, position: u64) -> Result<AtPosition> {
+        self.requests += 1;
         match self.list.page(1, position).await {
             Ok(rows) => {
                 self.lengths.insert(position, rows.len());
-                Ok(rows.elements.first().map_or(Found::Nothing, |row| Found::Row(key(row))))
+                Ok(rows.elements.first().map_or(AtPosition::Nothing, |row| AtPosition::Row(key(row))))
             }
-            Err(error) if position > 1 && is_refusal(&error) => Ok(Found::Nothing),
+            Err(error) if position > 1 && is_refusal(&error) => Ok(AtPosition::Nothing),
             Err(error) if error.may_be_local() => {
-                self.asked += 1;
+                self.requests += 1;
                 match self.list.page(1, position + 1).await {
-                    Ok(_) => Ok(Found::Failing),
-                    Err(other) if is_refusal(&other) => Ok(Found::Failing),
+                    Ok(_) => Ok(AtPosition::Failing),
+                    Err(other) if is_refusal(&other) => Ok(AtPosition::Failing),
                     Err(_) => Err(error),
                 }
             }

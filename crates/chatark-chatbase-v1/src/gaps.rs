@@ -8,16 +8,16 @@ use chatark_core::{Gap, GapBounds, OpenGap, Result};
 
 use crate::failure::is_refusal;
 use crate::list::NumberedList;
-use crate::narrow::{Beyond, Narrowing, Span};
+use crate::span::{ListEnd, Span, SpanReader};
 
 /// How many failures one gap may take.
 const MAX_FAILURES: u32 = 15;
 /// After so many failures, no further gap is tried: the walk that follows comes past it.
 const MAX_FAILURES_IN_ALL: u32 = 20;
 
-/// What became of the gaps that were tried.
+/// The outcome of the gaps that were tried.
 #[derive(Debug, Default)]
-pub(crate) struct Tried {
+pub(crate) struct RetriedGaps {
     pub(crate) elements: Vec<Bytes>,
     pub(crate) gaps: Vec<Gap>,
     pub(crate) closed: Vec<GapBounds>,
@@ -25,9 +25,9 @@ pub(crate) struct Tried {
     failures: u32,
 }
 
-/// Tries the gaps that are due, in their order, until too much fails or the vendor answers nothing.
-pub(crate) async fn try_again(list: &NumberedList<'_>, gaps: &[OpenGap]) -> Result<Tried> {
-    let mut tried = Tried::default();
+/// Tries the gaps that are due, in their order, until too many requests fail or the vendor does not respond.
+pub(crate) async fn retry_gaps(list: &NumberedList<'_>, gaps: &[OpenGap]) -> Result<RetriedGaps> {
+    let mut tried = RetriedGaps::default();
     for gap in gaps.iter().filter(|gap| gap.is_due) {
         let is_answered = match &gap.bounds {
             GapBounds::Positions { first, last } if 0 < *first && first <= last => {
@@ -47,14 +47,15 @@ pub(crate) async fn try_again(list: &NumberedList<'_>, gaps: &[OpenGap]) -> Resu
     Ok(tried)
 }
 
-impl Tried {
-    /// Returns whether the vendor answers anything.
+impl RetriedGaps {
+    /// Reads the positions of a gap again. Returns whether the vendor responds at all.
     ///
     /// Positions that can be read now are not closed here: what was at them may have moved on. The walk that follows
     /// comes past it, and what it does not find again is closed when it has come to its end.
     async fn positions(&mut self, list: &NumberedList<'_>, span: Span) -> Result<bool> {
         let probe = if span.first > 1 { (1, 1) } else { (1, span.last + 1) };
-        let again = Narrowing::new(list, span, Beyond::Expected, probe, MAX_FAILURES).read_again().await?;
+        let again =
+            SpanReader::new(list, span, ListEnd::BeforeSpan, probe, MAX_FAILURES).read_again().await?;
         self.requests += again.requests;
         self.failures += again.failures;
         self.elements.extend(again.elements);
@@ -62,8 +63,8 @@ impl Tried {
         Ok(again.is_answered)
     }
 
-    /// A rest is closed once the page after it can be read: the walk reads what is behind it. Where that page is refused,
-    /// the walk finds out why.
+    /// Tries the rest of a list again. It is closed once the page after it can be read: the walk reads what follows.
+    /// Where that page is refused, the walk finds out why.
     async fn rest(&mut self, list: &NumberedList<'_>, page: u64, bounds: &GapBounds) -> Result<bool> {
         self.requests += 1;
         match list.page(list.largest_page(), page + 1).await {
