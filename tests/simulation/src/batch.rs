@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use tempfile::TempDir;
 
 use crate::simulation::{Failure, Statistics, run};
-use crate::vendor::Kind;
+use crate::vendor::VendorApi;
 
 /// A seed that takes longer than this, by the clock of the machine, hangs.
 const LONGEST_SEED: Duration = Duration::from_mins(2);
@@ -43,7 +43,7 @@ pub fn folder() -> std::io::Result<TempDir> {
 
 /// Runs a range of seeds. `progress` is called about each second with the number of seeds done and failed.
 pub fn run_all(
-    kind: Kind,
+    api: VendorApi,
     seeds: Range<u64>,
     threads: usize,
     stops_at_first: bool,
@@ -67,7 +67,7 @@ pub fn run_all(
                     break;
                 }
                 of_all().insert(number, (seed, Instant::now()));
-                let ran = run(kind, seed, &path, false);
+                let ran = run(api, seed, &path, false);
                 of_all().remove(&number);
                 if sender.send(ran).is_err() {
                     break;

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use crate::population::Population;
 use crate::random::Random;
 use crate::time::{HOUR, Instant, MINUTE, SECOND};
-use crate::vendor::{Kind, Place};
+use crate::vendor::{RequestKind, VendorApi};
 
 /// A kind of fault.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -57,8 +57,9 @@ impl Fault {
     ];
 
     /// Returns whether it can happen at a place of a vendor.
-    pub fn fits(self, kind: Kind, place: Place) -> bool {
-        self != Self::CursorRefused || (kind.has_cursors() && matches!(place, Place::LaterPage | Place::List))
+    pub fn fits(self, api: VendorApi, kind: RequestKind) -> bool {
+        self != Self::CursorRefused
+            || (api.has_cursors() && matches!(kind, RequestKind::LaterPage | RequestKind::List))
     }
 }
 
@@ -73,7 +74,7 @@ enum Lasts {
 #[derive(Debug, Clone)]
 struct Drawn {
     fault: Fault,
-    place: Place,
+    kind: RequestKind,
     /// In which pull, and at which request of its place.
     pull: usize,
     nth: u64,
@@ -122,10 +123,10 @@ pub struct Faults {
     /// Whether they fail a page of summaries as well.
     pub dies_in_summaries: bool,
     pull: usize,
-    asked: BTreeMap<Place, u64>,
+    requests_by_kind: BTreeMap<RequestKind, u64>,
     requests: u64,
     /// How often each kind was drawn at each place.
-    pub counts: BTreeMap<(Fault, Place), Count>,
+    pub counts: BTreeMap<(Fault, RequestKind), Count>,
     /// How often something fired in the present pull.
     pub fired: u64,
     /// Whether it was more than a client must survive that tries at least four times.
@@ -148,13 +149,13 @@ pub struct Count {
 
 impl Faults {
     /// Draws the faults of a world with so many pulls.
-    pub fn draw(random: &mut Random, kind: Kind, population: &Population, pulls: usize) -> Self {
+    pub fn draw(random: &mut Random, api: VendorApi, population: &Population, pulls: usize) -> Self {
         let mut faults = Self::default();
         let number = if random.percent(25) { 0 } else { random.between(1, 5) };
         for _ in 0..number {
             let fault = random.pick(&Fault::ALL);
-            let place = random.pick(kind.places());
-            if !fault.fits(kind, place) {
+            let kind = random.pick(api.request_kinds());
+            if !fault.fits(api, kind) {
                 continue;
             }
             let lasts = random.weighted(&[
@@ -168,8 +169,8 @@ impl Faults {
             ]);
             let (pull, nth) = (random.index(pulls), random.pick(&[1, 1, 1, 2, 2, 3, 5, 9]));
             let status = random.pick(&[400, 404, 410, 422]);
-            faults.drawn.push(Drawn { fault, place, pull, nth, lasts, status, began: None, left: 0 });
-            faults.counts.entry((fault, place)).or_default().drawn += 1;
+            faults.drawn.push(Drawn { fault, kind, pull, nth, lasts, status, began: None, left: 0 });
+            faults.counts.entry((fault, kind)).or_default().drawn += 1;
         }
         if random.percent(12) {
             let lasts = random.pick(&[10 * SECOND, 10 * MINUTE, 5 * HOUR]);
@@ -205,8 +206,8 @@ impl Faults {
     }
 
     /// Returns whether a conversation cannot be read.
-    pub fn is_unreadable(&self, place: usize) -> bool {
-        self.dead.contains(&place) || self.huge.contains(&place)
+    pub fn is_unreadable(&self, index: usize) -> bool {
+        self.dead.contains(&index) || self.huge.contains(&index)
     }
 
     /// Returns whether anything cannot be read.
@@ -218,7 +219,7 @@ impl Faults {
     pub fn begin_pull(&mut self, pull: usize) {
         (self.pull, self.requests, self.fired) = (pull, 0, 0);
         (self.is_heavy, self.cursors_refused, self.fired_down) = (false, 0, 0);
-        self.asked.clear();
+        self.requests_by_kind.clear();
         if self.is_empty_run() {
             (self.fired, self.is_heavy) = (1, true);
         }
@@ -233,10 +234,10 @@ impl Faults {
     }
 
     /// Counts a request, and returns what goes wrong with it.
-    pub fn at(&mut self, place: Place, has_cursor: bool, now: Instant) -> Option<Fired> {
+    pub fn at(&mut self, kind: RequestKind, has_cursor: bool, now: Instant) -> Option<Fired> {
         self.requests += 1;
-        let asked = self.asked.entry(place).or_default();
-        *asked += 1;
+        let nth = self.requests_by_kind.entry(kind).or_default();
+        *nth += 1;
         if self.is_over {
             return None;
         }
@@ -251,12 +252,12 @@ impl Faults {
                 return Some(if outage.is_key { Fired::KeyExpired } else { Fired::Down });
             }
         }
-        let (pull, asked) = (self.pull, *asked);
+        let (pull, nth) = (self.pull, *nth);
         for drawn in &mut self.drawn {
-            if drawn.place != place || (drawn.fault == Fault::CursorRefused && !has_cursor) {
+            if drawn.kind != kind || (drawn.fault == Fault::CursorRefused && !has_cursor) {
                 continue;
             }
-            if drawn.began.is_none() && drawn.pull == pull && drawn.nth <= asked {
+            if drawn.began.is_none() && drawn.pull == pull && drawn.nth <= nth {
                 drawn.began = Some(now);
                 drawn.left = if let Lasts::Requests(number) = drawn.lasts { number } else { 0 };
             }
@@ -278,7 +279,7 @@ impl Faults {
                 };
                 let is_light = lasts_shortly && !matches!(drawn.fault, Fault::LongWait | Fault::Stalled);
                 self.is_heavy |= !is_light || self.cursors_refused > 1 || self.fired > 3;
-                self.counts.entry((drawn.fault, place)).or_default().fired += 1;
+                self.counts.entry((drawn.fault, kind)).or_default().fired += 1;
                 return Some(Fired::Fault(drawn.fault, drawn.status));
             }
         }
@@ -287,8 +288,8 @@ impl Faults {
 
     /// Returns whether a response would show a record that the vendor cannot show, and counts that as a fault.
     pub fn fail_if_dead(&mut self, delivered: &[(usize, usize)], summaries: &[usize]) -> bool {
-        let is_dead = delivered.iter().any(|(place, _)| self.dead.contains(place))
-            || (self.dies_in_summaries && summaries.iter().any(|place| self.dead.contains(place)));
+        let is_dead = delivered.iter().any(|(index, _)| self.dead.contains(index))
+            || (self.dies_in_summaries && summaries.iter().any(|index| self.dead.contains(index)));
         self.fired += u64::from(is_dead);
         self.is_heavy |= is_dead;
         is_dead
@@ -305,16 +306,16 @@ impl Faults {
             .drawn
             .iter()
             .map(|drawn| {
-                let Drawn { fault, place, pull, nth, lasts, status, .. } = drawn;
-                format!("{fault:?} at {place:?}, pull {pull}, request {nth}, {lasts:?}, status {status}")
+                let Drawn { fault, kind, pull, nth, lasts, status, .. } = drawn;
+                format!("{fault:?} at {kind:?}, pull {pull}, request {nth}, {lasts:?}, status {status}")
             })
             .collect();
         lines.extend(self.outage.map(|outage| format!("{outage:?}")));
         lines.extend(self.empty.map(|pull| format!("nothing is shown in pull {pull}")));
-        lines.extend(self.huge.iter().map(|place| format!("huge record {place}")));
-        for place in &self.dead {
-            let id = &population.conversations[*place].id;
-            lines.push(format!("dead record {place} {id:?}, stays: {}", self.stays_dead));
+        lines.extend(self.huge.iter().map(|index| format!("huge record {index}")));
+        for index in &self.dead {
+            let id = &population.conversations[*index].id;
+            lines.push(format!("dead record {index} {id:?}, stays: {}", self.stays_dead));
         }
         lines.join("\n    ")
     }

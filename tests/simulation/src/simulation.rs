@@ -30,7 +30,7 @@ use crate::transport::{
     KEY, LONGEST_PULL, Plan, Planned, PullCounts, REQUESTS_EACH, SimulatedTransport, World, client_clock,
     lock,
 };
-use crate::vendor::{AGENT, Kind, Place};
+use crate::vendor::{AGENT, RequestKind, VendorApi};
 
 /// What became of one pull.
 #[derive(Debug)]
@@ -112,9 +112,9 @@ pub struct Statistics {
     /// How often each verdict was given; `killed` and `time-over` for pulls without one.
     pub verdicts: BTreeMap<String, u64>,
     /// How often each fault was drawn and fired at each place.
-    pub faults: BTreeMap<(Fault, Place), Count>,
+    pub faults: BTreeMap<(Fault, RequestKind), Count>,
     /// In how many worlds a place was reached where a fault can happen.
-    pub places: BTreeMap<Place, u64>,
+    pub request_kinds: BTreeMap<RequestKind, u64>,
     /// How often something else was drawn and happened: stops, kills, jumps, budgets, dead records.
     pub happened: BTreeMap<&'static str, u64>,
     /// The trace of one seed, where it was asked for.
@@ -125,7 +125,7 @@ pub struct Statistics {
 #[derive(Debug, Clone)]
 pub struct Failure {
     /// The vendor.
-    pub kind: Kind,
+    pub api: VendorApi,
     /// The seed.
     pub seed: u64,
     /// Whether the deployment does what the newest documents say.
@@ -182,7 +182,7 @@ impl Observer for Notes {
 
 /// A world, and what is known about it.
 pub struct Simulation {
-    kind: Kind,
+    api: VendorApi,
     seed: u64,
     world: Arc<Mutex<World>>,
     schedule: Schedule,
@@ -199,8 +199,8 @@ pub struct Simulation {
 }
 
 /// Runs one seed in a folder of its own, and returns what it came to and which promises did not hold.
-pub fn run(kind: Kind, seed: u64, folder: &Path, traced: bool) -> (Statistics, Option<Failure>) {
-    let mut simulation = Simulation::draw(kind, seed, folder, traced);
+pub fn run(api: VendorApi, seed: u64, folder: &Path, traced: bool) -> (Statistics, Option<Failure>) {
+    let mut simulation = Simulation::draw(api, seed, folder, traced);
     simulation.act();
     simulation.verify();
     let failure = simulation.failure();
@@ -208,8 +208,8 @@ pub fn run(kind: Kind, seed: u64, folder: &Path, traced: bool) -> (Statistics, O
 }
 
 /// Draws one seed without running it, and returns which faults were drawn.
-pub fn drawn_faults(kind: Kind, seed: u64) -> BTreeMap<(Fault, Place), Count> {
-    Parts::draw(kind, seed).faults.counts
+pub fn drawn_faults(api: VendorApi, seed: u64) -> BTreeMap<(Fault, RequestKind), Count> {
+    Parts::draw(api, seed).faults.counts
 }
 
 /// What is drawn for a world.
@@ -221,26 +221,26 @@ struct Parts {
 }
 
 impl Parts {
-    fn draw(kind: Kind, seed: u64) -> Self {
+    fn draw(api: VendorApi, seed: u64) -> Self {
         let mut random = Random::of(seed, "world");
         let now = 1_780_000_000 * SECOND + random.between(0, 400 * DAY);
-        let population = Population::draw(&mut Random::of(seed, "population"), kind.habits(), now);
-        let mut schedule = Schedule::draw(&mut Random::of(seed, "schedule"), now, kind.is_metered());
-        schedule.draw_options(&mut Random::of(seed, "options"), kind.is_metered());
+        let population = Population::draw(&mut Random::of(seed, "population"), api.profile(), now);
+        let mut schedule = Schedule::draw(&mut Random::of(seed, "schedule"), now, api.is_metered());
+        schedule.draw_options(&mut Random::of(seed, "options"), api.is_metered());
         let pulls = schedule.actions.len();
-        let mut faults = Faults::draw(&mut Random::of(seed, "faults"), kind, &population, pulls);
+        let mut faults = Faults::draw(&mut Random::of(seed, "faults"), api, &population, pulls);
         faults.draw_emptiness(&mut Random::of(seed, "emptiness"), pulls);
         Self { now, population, schedule, faults }
     }
 }
 
 impl Simulation {
-    fn draw(kind: Kind, seed: u64, folder: &Path, traced: bool) -> Self {
-        let Parts { now, population, schedule, faults } = Parts::draw(kind, seed);
-        let vendor = kind.draw(&mut Random::of(seed, "deployment"));
+    fn draw(api: VendorApi, seed: u64, folder: &Path, traced: bool) -> Self {
+        let Parts { now, population, schedule, faults } = Parts::draw(api, seed);
+        let vendor = api.draw(&mut Random::of(seed, "deployment"));
         let world = World {
             population,
-            habits: kind.habits(),
+            profile: api.profile(),
             vendor,
             faults,
             plan: Plan::default(),
@@ -257,7 +257,7 @@ impl Simulation {
         let _ = fs::create_dir_all(folder);
         let _ = fs::write(folder.join("0.db"), empty_archive(folder));
         Self {
-            kind,
+            api,
             seed,
             world: Arc::new(Mutex::new(world)),
             schedule,
@@ -321,8 +321,8 @@ impl Simulation {
         let verified = Archive::open(&self.archive, Timestamp::EARLIEST).and_then(|archive| {
             let source = SourceName::new("shop")?;
             let agent_id = AGENT.to_owned();
-            let origin = Arc::new(Origin { source, provider: self.kind.name().to_owned(), agent_id });
-            let mapped = [MappedSource { origin, mapper: self.kind.mapper() }];
+            let origin = Arc::new(Origin { source, provider: self.api.name().to_owned(), agent_id });
+            let mapped = [MappedSource { origin, mapper: self.api.mapper() }];
             let verified = verify(&archive, &[], &mapped, Subset::WHOLE, &CancellationToken::new());
             archive.close()?;
             verified
@@ -343,8 +343,8 @@ impl Simulation {
         let begin = world.base;
         for number in 0..changes {
             let at = begin + pause / (changes.cast_signed() + 1) * (number.cast_signed() + 1);
-            let (live, habits, lately) = (&mut world.live, world.habits, world.lately.clone());
-            world.population.live(live, habits, &lately, at, usize::MAX);
+            let (live, profile, lately) = (&mut world.live, world.profile, world.lately.clone());
+            world.population.live(live, profile, &lately, at, usize::MAX);
         }
         world.base = begin + pause + SECOND / 7;
         let what = world.population.changes.len();
@@ -468,16 +468,16 @@ impl Simulation {
             policy: Policy { max_attempts: self.schedule.attempts, size_limits, ..Policy::default() },
             ..Connector::new("shop", SecretString::from(KEY))
         };
-        let provider: Arc<dyn Provider> = Arc::from(self.kind.connect(connector)?);
+        let provider: Arc<dyn Provider> = Arc::from(self.api.connect(connector)?);
         let origin = Origin {
             source: SourceName::new("shop")?,
-            provider: self.kind.name().to_owned(),
+            provider: self.api.name().to_owned(),
             agent_id: AGENT.to_owned(),
         };
         let source = Source {
             origin: Arc::new(origin),
             provider,
-            mapper: self.kind.mapper(),
+            mapper: self.api.mapper(),
             refresh: RefreshPolicy {
                 full_sweep_days: self.schedule.full_sweep_days,
                 look_back_days: self.schedule.look_back_days,
@@ -542,11 +542,11 @@ impl Simulation {
         let what = all.join("\n");
         let world = lock(&self.world);
         let mut report = format!(
-            "{} seed {}\n{what}\n\ndeployment: {:?}\ntruth: {:?}\nschedule: {:#?}\nfaults:\n    {}\n",
-            self.kind.name(),
+            "{} seed {}\n{what}\n\ndeployment: {:?}\nproperties: {:?}\nschedule: {:#?}\nfaults:\n    {}\n",
+            self.api.name(),
             self.seed,
             world.vendor,
-            world.vendor.truth(),
+            world.vendor.properties(),
             self.schedule,
             world.faults.shown(&world.population),
         );
@@ -558,8 +558,8 @@ impl Simulation {
                 report.push('\n');
             }
         }
-        let is_documented = world.vendor.truth().is_documented;
-        Some(Failure { is_documented, kind: self.kind, seed: self.seed, predicates, what, report })
+        let is_documented = world.vendor.properties().is_documented;
+        Some(Failure { is_documented, api: self.api, seed: self.seed, predicates, what, report })
     }
 }
 
@@ -575,8 +575,8 @@ impl Statistics {
         };
         *self.verdicts.entry(word.to_owned()).or_default() += 1;
         // Once the world is quiet, no fault happens.
-        for place in ran.counts.by_place.keys().filter(|_| !ran.is_quiet) {
-            self.places.insert(*place, 1);
+        for kind in ran.counts.by_kind.keys().filter(|_| !ran.is_quiet) {
+            self.request_kinds.insert(*kind, 1);
         }
         let Action { plan, budget, .. } = &ran.action;
         let reached = |at: Option<u64>| at.is_some_and(|at| at <= ran.counts.requests);
@@ -609,8 +609,8 @@ impl Statistics {
             sum.drawn += count.drawn.min(1);
             sum.fired += count.fired.min(1);
         }
-        for (place, count) in &other.places {
-            *self.places.entry(*place).or_default() += count;
+        for (kind, count) in &other.request_kinds {
+            *self.request_kinds.entry(*kind).or_default() += count;
         }
         for (what, count) in &other.happened {
             *self.happened.entry(what).or_default() += (*count).min(1);

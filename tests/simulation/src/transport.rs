@@ -20,10 +20,10 @@ use futures_util::stream;
 use tokio::sync::Notify;
 
 use crate::faults::{Fault, Faults, Fired};
-use crate::population::{Habits, Population};
+use crate::population::{Population, Profile};
 use crate::random::Random;
 use crate::time::{DAY, Instant, shown};
-use crate::vendor::{Answer, ErrorText, Place, Request, Vendor};
+use crate::vendor::{ErrorCause, Request, RequestKind, Response, Vendor};
 
 /// The key of every world. It must be in no error and in no note.
 pub const KEY: &str = "sk-sim/K+ey=\"7%";
@@ -49,7 +49,7 @@ pub struct World {
     /// The conversations.
     pub population: Population,
     /// What they are like.
-    pub habits: &'static Habits,
+    pub profile: &'static Profile,
     /// The vendor.
     pub vendor: Box<dyn Vendor>,
     /// What goes wrong.
@@ -87,7 +87,7 @@ pub struct PullCounts {
     /// The requests.
     pub requests: u64,
     /// The requests of each kind.
-    pub by_place: BTreeMap<Place, u64>,
+    pub by_kind: BTreeMap<RequestKind, u64>,
     /// The requests that were answered with 200 and without a fault.
     pub fine: u64,
     /// Units of a metered quota.
@@ -169,7 +169,7 @@ impl World {
     /// Returns whether a client can take an answer: nobody can take one with what is larger than a client takes, although
     /// what of it comes before may be taken.
     fn can_be_taken(&self, delivered: &[(usize, usize)]) -> bool {
-        !delivered.iter().any(|(place, _)| self.faults.huge.contains(place))
+        !delivered.iter().any(|(index, _)| self.faults.huge.contains(index))
     }
 
     /// Notes that a client has read an answer to its end.
@@ -217,12 +217,12 @@ pub fn client_clock(world: &Arc<Mutex<World>>) -> Clock {
 
 /// How a response arrives.
 enum Delivery {
-    Whole(Answer),
+    Whole(Response),
     /// The connection breaks after the first part of the body.
-    Cut(Answer),
+    Cut(Response),
     /// After the first part of the body comes nothing, and the connection is closed.
-    CutQuietly(Answer),
-    Slow(Answer, Duration),
+    CutQuietly(Response),
+    Slow(Response, Duration),
     Fails(TransportError),
     /// The process is killed: there is no response.
     Never,
@@ -264,23 +264,23 @@ impl SimulatedTransport {
         if world.live.per_mille(plan.liveliness) {
             let before = world.population.changes.len();
             let most_at_once = if world.arrived() < LAST_BURST { usize::MAX } else { 1 };
-            world.population.live(&mut world.live, world.habits, &world.lately, now, most_at_once);
+            world.population.live(&mut world.live, world.profile, &world.lately, now, most_at_once);
             let what = world.population.changes[before..].to_vec();
             world.note(|| format!("happens: {what:?}"));
         }
-        let place = world.vendor.place(&read);
-        *world.pull.by_place.entry(place).or_default() += 1;
-        let delivery = respond(world, request, &read, place, now);
+        let kind = world.vendor.request_kind(&read);
+        *world.pull.by_kind.entry(kind).or_default() += 1;
+        let delivery = respond(world, request, &read, kind, now);
         let (status, rows) = match &delivery {
-            Delivery::Whole(answer) | Delivery::Slow(answer, _) => {
-                (answer.status.to_string(), answer.delivered.len() + answer.listed.len())
+            Delivery::Whole(response) | Delivery::Slow(response, _) => {
+                (response.status.to_string(), response.delivered.len() + response.listed.len())
             }
             Delivery::Cut(_) => ("cut".to_owned(), 0),
             Delivery::CutQuietly(_) => ("cut quietly".to_owned(), 0),
             Delivery::Fails(error) => (error.to_string(), 0),
             Delivery::Never => ("never".to_owned(), 0),
         };
-        world.note(|| format!("{number} {place:?} {} -> {status}, {rows} rows", read.shown()));
+        world.note(|| format!("{number} {kind:?} {} -> {status}, {rows} rows", read.shown()));
         delivery
     }
 }
@@ -290,86 +290,90 @@ fn respond(
     world: &mut World,
     request: &TransportRequest,
     read: &Request,
-    place: Place,
+    kind: RequestKind,
     now: Instant,
 ) -> Delivery {
     let expected = format!("Bearer {KEY}");
     let is_known =
         request.headers.get("authorization").is_some_and(|key| key.as_bytes() == expected.as_bytes());
     if !is_known {
-        return Delivery::Whole(world.vendor.error(401, ErrorText::Key));
+        return Delivery::Whole(world.vendor.error(401, ErrorCause::Key));
     }
-    let fired = world.faults.at(place, read.parameter("cursor").is_some(), now);
-    let failed = |world: &World, status| Delivery::Whole(world.vendor.error(status, ErrorText::Failed));
+    let fired = world.faults.at(kind, read.parameter("cursor").is_some(), now);
+    let failed = |world: &World, status| Delivery::Whole(world.vendor.error(status, ErrorCause::Failed));
     match fired {
-        Some(Fired::KeyExpired) => return Delivery::Whole(world.vendor.error(401, ErrorText::Key)),
+        Some(Fired::KeyExpired) => return Delivery::Whole(world.vendor.error(401, ErrorCause::Key)),
         Some(Fired::Down) => return failed(world, 503),
         Some(Fired::Fault(fault, status)) => match fault {
             Fault::Error500 => return failed(world, 500),
             Fault::Error502 => return Delivery::Whole(html(502)),
             Fault::Error503 => return failed(world, 503),
-            Fault::TooMany => return Delivery::Whole(world.vendor.too_many(now)),
+            Fault::TooMany => return Delivery::Whole(world.vendor.rate_limited(now)),
             Fault::LongWait => {
-                let mut answer = world.vendor.too_many(now);
-                answer.headers.retain(|(name, _)| !name.eq_ignore_ascii_case("retry-after"));
-                answer.headers.push(("Retry-After", "1800".to_owned()));
-                return Delivery::Whole(answer);
+                let mut response = world.vendor.rate_limited(now);
+                response.headers.retain(|(name, _)| !name.eq_ignore_ascii_case("retry-after"));
+                response.headers.push(("Retry-After", "1800".to_owned()));
+                return Delivery::Whole(response);
             }
             Fault::Refused => {
                 return Delivery::Fails(TransportError::Connect("connection refused".to_owned()));
             }
             Fault::Broken => return Delivery::Fails(TransportError::Broken("connection reset".to_owned())),
             Fault::Html => return Delivery::Whole(html(200)),
-            Fault::CursorRefused => return Delivery::Whole(world.vendor.error(status, ErrorText::Cursor)),
+            Fault::CursorRefused => return Delivery::Whole(world.vendor.error(status, ErrorCause::Cursor)),
             Fault::Cut | Fault::CutQuietly | Fault::Slow | Fault::Stalled => {}
         },
         None => {}
     }
     let nothing = Population::default();
     let shown = if world.faults.is_empty_run() { &nothing } else { &world.population };
-    let answer = world.vendor.answer(read, shown, now);
-    let summaries = if world.vendor.truth().has_summaries { answer.listed.as_slice() } else { &[] };
-    if world.faults.fail_if_dead(&answer.delivered, summaries) {
-        return Delivery::Whole(world.vendor.error(500, ErrorText::Record));
+    let response = world.vendor.response(read, shown, now);
+    let summaries = if world.vendor.properties().has_summaries { response.listed.as_slice() } else { &[] };
+    if world.faults.fail_if_dead(&response.delivered, summaries) {
+        return Delivery::Whole(world.vendor.error(500, ErrorCause::Record));
     }
-    world.pull.billed += answer.billed;
-    world.pull.most_billed = world.pull.most_billed.max(answer.billed);
+    world.pull.billed += response.billed;
+    world.pull.most_billed = world.pull.most_billed.max(response.billed);
     let breaks_off = matches!(fired, Some(Fired::Fault(Fault::Cut | Fault::CutQuietly | Fault::Stalled, _)))
-        || !world.can_be_taken(&answer.delivered);
+        || !world.can_be_taken(&response.delivered);
     if breaks_off {
-        world.pull.billed_unseen += answer.billed;
-        world.pull.broken_first_pages += u64::from(place == Place::FirstPage);
-    } else if place == Place::List {
-        world.pull.billed_by_list += answer.billed;
+        world.pull.billed_unseen += response.billed;
+        world.pull.broken_first_pages += u64::from(kind == RequestKind::FirstPage);
+    } else if kind == RequestKind::List {
+        world.pull.billed_by_list += response.billed;
     }
     // A refusal whose text breaks off is one all the same.
-    world.pull.limits += u64::from(matches!(answer.status, 402 | 403 | 429));
+    world.pull.limits += u64::from(matches!(response.status, 402 | 403 | 429));
     match fired {
-        Some(Fired::Fault(Fault::Cut, _)) => return Delivery::Cut(answer),
-        Some(Fired::Fault(Fault::CutQuietly, _)) => return Delivery::CutQuietly(answer),
-        Some(Fired::Fault(Fault::Stalled, _)) => return Delivery::Slow(answer, Duration::from_hours(2)),
+        Some(Fired::Fault(Fault::Cut, _)) => return Delivery::Cut(response),
+        Some(Fired::Fault(Fault::CutQuietly, _)) => return Delivery::CutQuietly(response),
+        Some(Fired::Fault(Fault::Stalled, _)) => return Delivery::Slow(response, Duration::from_hours(2)),
         _ => {}
     }
-    if answer.status == 200 {
+    if response.status == 200 {
         world.pull.fine += 1;
-        world.pull.listed.extend(answer.listed.iter().copied());
-        world.lately =
-            answer.delivered.iter().map(|(place, _)| *place).chain(answer.listed.iter().copied()).collect();
+        world.pull.listed.extend(response.listed.iter().copied());
+        world.lately = response
+            .delivered
+            .iter()
+            .map(|(index, _)| *index)
+            .chain(response.listed.iter().copied())
+            .collect();
     } else {
         world.pull.refusals += 1;
     }
     match fired {
-        Some(_) => Delivery::Slow(answer, Duration::from_secs(20)),
-        None => Delivery::Whole(answer),
+        Some(_) => Delivery::Slow(response, Duration::from_secs(20)),
+        None => Delivery::Whole(response),
     }
 }
 
-fn html(status: u16) -> Answer {
-    Answer {
+fn html(status: u16) -> Response {
+    Response {
         status,
         headers: vec![("content-type", "text/html".to_owned())],
         body: Bytes::from_static(b"<!DOCTYPE html><html><body>Bad gateway</body></html>"),
-        ..Answer::default()
+        ..Response::default()
     }
 }
 
@@ -405,28 +409,28 @@ impl Transport for SimulatedTransport {
         let broken = || TransportError::Broken("connection reset".to_owned());
         let halves = |body: &Bytes| (body.slice(..body.len() / 2), body.slice(body.len() / 2..));
         let is_whole = matches!(delivery, Delivery::Whole(_) | Delivery::Slow(..));
-        let (answer, chunks, pause) = match delivery {
-            Delivery::Whole(answer) => {
-                let (first, second) = halves(&answer.body);
-                (answer, vec![Ok(first), Ok(second)], Duration::ZERO)
+        let (response, chunks, pause) = match delivery {
+            Delivery::Whole(response) => {
+                let (first, second) = halves(&response.body);
+                (response, vec![Ok(first), Ok(second)], Duration::ZERO)
             }
-            Delivery::Cut(answer) => {
-                let (first, _) = halves(&answer.body);
-                (answer, vec![Ok(first), Err(broken())], Duration::ZERO)
+            Delivery::Cut(response) => {
+                let (first, _) = halves(&response.body);
+                (response, vec![Ok(first), Err(broken())], Duration::ZERO)
             }
-            Delivery::CutQuietly(answer) => {
-                let (first, _) = halves(&answer.body);
-                (answer, vec![Ok(first)], Duration::ZERO)
+            Delivery::CutQuietly(response) => {
+                let (first, _) = halves(&response.body);
+                (response, vec![Ok(first)], Duration::ZERO)
             }
-            Delivery::Slow(answer, pause) => {
-                let (first, second) = halves(&answer.body);
-                (answer, vec![Ok(first), Ok(second)], pause)
+            Delivery::Slow(response, pause) => {
+                let (first, second) = halves(&response.body);
+                (response, vec![Ok(first), Ok(second)], pause)
             }
             Delivery::Fails(error) => return Err(error),
             Delivery::Never => std::future::pending().await,
         };
         let mut headers = HeaderMap::new();
-        for (name, value) in &answer.headers {
+        for (name, value) in &response.headers {
             if let (Ok(name), Ok(value)) = (HeaderName::try_from(*name), HeaderValue::from_str(value)) {
                 headers.insert(name, value);
             }
@@ -443,7 +447,7 @@ impl Transport for SimulatedTransport {
             });
             paused.boxed()
         };
-        let (world, delivered) = (Arc::clone(&self.world), answer.delivered);
+        let (world, delivered) = (Arc::clone(&self.world), response.delivered);
         // A client that drops a response before its end has not received it.
         let end = stream::poll_fn(move |_| {
             if is_whole {
@@ -452,7 +456,7 @@ impl Transport for SimulatedTransport {
             Poll::Ready(None)
         });
         let body = body.chain(end);
-        let status = StatusCode::from_u16(answer.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        let status = StatusCode::from_u16(response.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
         Ok(TransportResponse { status, headers, body: body.boxed() })
     }
 }
