@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::population::Population;
 use crate::random::Random;
-use crate::time::{HOUR, Instant, MINUTE, SECOND};
+use crate::time::{HOUR, Instant, MINUTE, SECOND, Span};
 use crate::vendor::{RequestKind, VendorApi};
 
 /// A kind of fault.
@@ -65,20 +65,20 @@ impl Fault {
 
 /// How long a fault lasts once it has begun.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Lasts {
+enum FaultDuration {
     Requests(u64),
-    For(Instant),
+    For(Span),
 }
 
 /// A fault that was drawn.
 #[derive(Debug, Clone)]
-struct Drawn {
+struct DrawnFault {
     fault: Fault,
     kind: RequestKind,
     /// In which pull, and at which request of its place.
     pull: usize,
     nth: u64,
-    lasts: Lasts,
+    lasts: FaultDuration,
     status: u16,
     began: Option<Instant>,
     left: u64,
@@ -89,7 +89,7 @@ struct Drawn {
 struct Outage {
     pull: usize,
     nth: u64,
-    lasts: Instant,
+    lasts: Span,
     is_key: bool,
     began: Option<Instant>,
 }
@@ -108,25 +108,23 @@ pub enum Fired {
 /// Everything that goes wrong in a world.
 #[derive(Debug, Default)]
 pub struct Faults {
-    drawn: Vec<Drawn>,
+    drawn: Vec<DrawnFault>,
     outage: Option<Outage>,
     /// In which pull the vendor answers as if there were nothing.
-    empty: Option<usize>,
+    empty_in_pull: Option<usize>,
     /// The conversations that the vendor cannot show with their messages.
     pub dead: BTreeSet<usize>,
-    /// Those of them that can be shown again.
-    pub mended: BTreeSet<usize>,
     /// The conversations that are larger than a client takes.
     pub huge: BTreeSet<usize>,
     /// Whether dead ones stay so until the end.
     pub stays_dead: bool,
     /// Whether they fail a page of summaries as well.
-    pub dies_in_summaries: bool,
+    pub dead_fail_summaries: bool,
     pull: usize,
     requests_by_kind: BTreeMap<RequestKind, u64>,
     requests: u64,
     /// How often each kind was drawn at each place.
-    pub counts: BTreeMap<(Fault, RequestKind), Count>,
+    pub counts: BTreeMap<(Fault, RequestKind), FaultCount>,
     /// How often something fired in the present pull.
     pub fired: u64,
     /// Whether it was more than a client must survive that tries at least four times.
@@ -140,7 +138,7 @@ pub struct Faults {
 
 /// How often a fault was drawn, and how often it fired.
 #[derive(Debug, Clone, Copy, Default)]
-pub struct Count {
+pub struct FaultCount {
     /// In how many worlds it was drawn.
     pub drawn: u64,
     /// How often it fired.
@@ -159,17 +157,17 @@ impl Faults {
                 continue;
             }
             let lasts = random.weighted(&[
-                (6, Lasts::Requests(1)),
-                (3, Lasts::Requests(2)),
-                (2, Lasts::Requests(5)),
-                (2, Lasts::Requests(40)),
-                (1, Lasts::For(5 * SECOND)),
-                (1, Lasts::For(2 * MINUTE)),
-                (1, Lasts::For(2 * HOUR)),
+                (6, FaultDuration::Requests(1)),
+                (3, FaultDuration::Requests(2)),
+                (2, FaultDuration::Requests(5)),
+                (2, FaultDuration::Requests(40)),
+                (1, FaultDuration::For(5 * SECOND)),
+                (1, FaultDuration::For(2 * MINUTE)),
+                (1, FaultDuration::For(2 * HOUR)),
             ]);
             let (pull, nth) = (random.index(pulls), random.pick(&[1, 1, 1, 2, 2, 3, 5, 9]));
             let status = random.pick(&[400, 404, 410, 422]);
-            faults.drawn.push(Drawn { fault, kind, pull, nth, lasts, status, began: None, left: 0 });
+            faults.drawn.push(DrawnFault { fault, kind, pull, nth, lasts, status, began: None, left: 0 });
             faults.counts.entry((fault, kind)).or_default().drawn += 1;
         }
         if random.percent(12) {
@@ -183,20 +181,20 @@ impl Faults {
             }
             faults.stays_dead = random.percent(60);
             // It follows from what was drawn, so that worlds which once failed stay as they were in all else.
-            faults.dies_in_summaries = faults.dead.iter().sum::<usize>().is_multiple_of(3);
+            faults.dead_fail_summaries = faults.dead.iter().sum::<usize>().is_multiple_of(3);
         }
         faults.huge = population.huge.iter().copied().collect();
         faults
     }
 
     /// Draws whether there is a pull in which the vendor answers as if there were nothing, with the status 200.
-    pub fn draw_emptiness(&mut self, random: &mut Random, pulls: usize) {
-        self.empty = random.percent(4).then(|| random.index(pulls));
+    pub fn draw_empty_pull(&mut self, random: &mut Random, pulls: usize) {
+        self.empty_in_pull = random.percent(4).then(|| random.index(pulls));
     }
 
     /// Returns whether the vendor answers in the present pull as if there were nothing.
-    pub fn is_empty_run(&self) -> bool {
-        !self.is_over && self.empty == Some(self.pull)
+    pub fn vendor_seems_empty(&self) -> bool {
+        !self.is_over && self.empty_in_pull == Some(self.pull)
     }
 
     /// Returns whether the vendor answers nothing at an instant of the present pull.
@@ -220,7 +218,7 @@ impl Faults {
         (self.pull, self.requests, self.fired) = (pull, 0, 0);
         (self.is_heavy, self.cursors_refused, self.fired_down) = (false, 0, 0);
         self.requests_by_kind.clear();
-        if self.is_empty_run() {
+        if self.vendor_seems_empty() {
             (self.fired, self.is_heavy) = (1, true);
         }
     }
@@ -229,12 +227,12 @@ impl Faults {
     pub fn end(&mut self) {
         self.is_over = true;
         if !self.stays_dead {
-            self.mended = std::mem::take(&mut self.dead);
+            self.dead.clear();
         }
     }
 
     /// Counts a request, and returns what goes wrong with it.
-    pub fn at(&mut self, kind: RequestKind, has_cursor: bool, now: Instant) -> Option<Fired> {
+    pub fn fault_at(&mut self, kind: RequestKind, has_cursor: bool, now: Instant) -> Option<Fired> {
         self.requests += 1;
         let nth = self.requests_by_kind.entry(kind).or_default();
         *nth += 1;
@@ -259,23 +257,23 @@ impl Faults {
             }
             if drawn.began.is_none() && drawn.pull == pull && drawn.nth <= nth {
                 drawn.began = Some(now);
-                drawn.left = if let Lasts::Requests(number) = drawn.lasts { number } else { 0 };
+                drawn.left = if let FaultDuration::Requests(number) = drawn.lasts { number } else { 0 };
             }
             let Some(began) = drawn.began else { continue };
             let fires = match drawn.lasts {
-                Lasts::Requests(_) => {
+                FaultDuration::Requests(_) => {
                     let fires = drawn.left > 0;
                     drawn.left = drawn.left.saturating_sub(1);
                     fires
                 }
-                Lasts::For(span) => now < began + span,
+                FaultDuration::For(span) => now < began + span,
             };
             if fires {
                 self.fired += 1;
                 self.cursors_refused += u64::from(drawn.fault == Fault::CursorRefused);
                 let lasts_shortly = match drawn.lasts {
-                    Lasts::Requests(number) => number <= 2,
-                    Lasts::For(_) => false,
+                    FaultDuration::Requests(number) => number <= 2,
+                    FaultDuration::For(_) => false,
                 };
                 let is_light = lasts_shortly && !matches!(drawn.fault, Fault::LongWait | Fault::Stalled);
                 self.is_heavy |= !is_light || self.cursors_refused > 1 || self.fired > 3;
@@ -289,7 +287,7 @@ impl Faults {
     /// Returns whether a response would show a record that the vendor cannot show, and counts that as a fault.
     pub fn fail_if_dead(&mut self, delivered: &[(usize, usize)], summaries: &[usize]) -> bool {
         let is_dead = delivered.iter().any(|(index, _)| self.dead.contains(index))
-            || (self.dies_in_summaries && summaries.iter().any(|index| self.dead.contains(index)));
+            || (self.dead_fail_summaries && summaries.iter().any(|index| self.dead.contains(index)));
         self.fired += u64::from(is_dead);
         self.is_heavy |= is_dead;
         is_dead
@@ -301,17 +299,17 @@ impl Faults {
     }
 
     /// Writes what was drawn, for a report.
-    pub fn shown(&self, population: &Population) -> String {
+    pub fn describe(&self, population: &Population) -> String {
         let mut lines: Vec<String> = self
             .drawn
             .iter()
             .map(|drawn| {
-                let Drawn { fault, kind, pull, nth, lasts, status, .. } = drawn;
+                let DrawnFault { fault, kind, pull, nth, lasts, status, .. } = drawn;
                 format!("{fault:?} at {kind:?}, pull {pull}, request {nth}, {lasts:?}, status {status}")
             })
             .collect();
         lines.extend(self.outage.map(|outage| format!("{outage:?}")));
-        lines.extend(self.empty.map(|pull| format!("nothing is shown in pull {pull}")));
+        lines.extend(self.empty_in_pull.map(|pull| format!("nothing is shown in pull {pull}")));
         lines.extend(self.huge.iter().map(|index| format!("huge record {index}")));
         for index in &self.dead {
             let id = &population.conversations[*index].id;

@@ -26,7 +26,7 @@ struct Arguments {
 }
 
 fn main() -> ExitCode {
-    let arguments = match read() {
+    let arguments = match parse_arguments() {
         Ok(arguments) => arguments,
         Err(problem) => {
             eprintln!(
@@ -38,14 +38,14 @@ fn main() -> ExitCode {
     let mut has_failed = false;
     for api in &arguments.apis {
         has_failed |= match arguments.seed {
-            Some(seed) => alone(*api, seed, arguments.keep.as_deref()),
-            None => many(*api, &arguments),
+            Some(seed) => run_one(*api, seed, arguments.keep.as_deref()),
+            None => run_many(*api, &arguments),
         };
     }
     ExitCode::from(u8::from(has_failed))
 }
 
-fn read() -> Result<Arguments, String> {
+fn parse_arguments() -> Result<Arguments, String> {
     let mut arguments = Arguments {
         apis: VendorApi::ALL.to_vec(),
         seeds: 0..1_000,
@@ -83,7 +83,7 @@ fn read() -> Result<Arguments, String> {
 }
 
 /// Runs one seed with its trace, and returns whether it failed.
-fn alone(api: VendorApi, seed: u64, keep: Option<&Path>) -> bool {
+fn run_one(api: VendorApi, seed: u64, keep: Option<&Path>) -> bool {
     let Ok(folder) = folder() else { return true };
     let (statistics, failure) = run(api, seed, keep.unwrap_or(folder.path()), true);
     match &failure {
@@ -94,7 +94,7 @@ fn alone(api: VendorApi, seed: u64, keep: Option<&Path>) -> bool {
 }
 
 /// Runs many seeds, and returns whether one failed.
-fn many(api: VendorApi, arguments: &Arguments) -> bool {
+fn run_many(api: VendorApi, arguments: &Arguments) -> bool {
     let name = api.name();
     let all = arguments.seeds.end.saturating_sub(arguments.seeds.start);
     let progress = |done, failed| eprint!("\r{name}: {done} of {all} seeds, {failed} failed ");
@@ -102,11 +102,11 @@ fn many(api: VendorApi, arguments: &Arguments) -> bool {
         run_all(api, arguments.seeds.clone(), arguments.threads, arguments.stops_at_first, progress);
     let Ok(summary) = summary else { return true };
     eprintln!();
-    show(api, &summary, arguments.shows_all);
+    print_summary(api, &summary, arguments.shows_all);
     !summary.failures.is_empty() || !summary.hanging.is_empty()
 }
 
-fn show(api: VendorApi, summary: &Summary, shows_all: bool) {
+fn print_summary(api: VendorApi, summary: &Summary, shows_all: bool) {
     let statistics = &summary.statistics;
     let seconds = summary.took.as_secs_f64();
     println!(

@@ -11,7 +11,7 @@ use crate::time::{DAY, HOUR, Instant, MINUTE, SECOND};
 pub const MARKER: &str = "zqxtext";
 
 /// The largest conversation in bytes that the client of a simulation takes.
-pub const LARGEST_ELEMENT: usize = 40_000;
+pub const MAX_RECORD_BYTES: usize = 40_000;
 
 /// All conversations of an agent.
 #[derive(Debug, Default)]
@@ -181,7 +181,7 @@ impl Population {
         if random.percent(4) && !population.conversations.is_empty() {
             let index = random.index(population.conversations.len());
             let content = &mut population.conversations[index].versions[0].content;
-            let text = format!("{MARKER} {}", "long ".repeat(LARGEST_ELEMENT / 5));
+            let text = format!("{MARKER} {}", "long ".repeat(MAX_RECORD_BYTES / 5));
             content.messages.push(Message {
                 id: "msg_huge".to_owned(),
                 is_customers: true,
@@ -231,7 +231,7 @@ impl Population {
         for _ in 0..random.weighted(&[(1, 0), (3, 1), (4, 2), (2, 4), (1, 9)]) {
             let step = random.pick(&[0, 0, SECOND / 3, 9 * SECOND, 4 * MINUTE, 3 * HOUR]);
             let at = (content.updated + step).min(latest);
-            self.say(random, &mut content, at);
+            self.add_message(random, &mut content, at);
         }
         let version = Version { from: appeared, cause: Change::Created, content };
         let is_dated = !random.percent(undated);
@@ -243,7 +243,7 @@ impl Population {
     }
 
     /// Adds a message to a conversation.
-    fn say(&mut self, random: &mut Random, content: &mut Content, at: Instant) {
+    fn add_message(&mut self, random: &mut Random, content: &mut Content, at: Instant) {
         self.serial += 1;
         let is_customers =
             content.messages.last().is_some_and(|last| !last.is_customers) || random.percent(30);
@@ -271,7 +271,7 @@ impl Population {
     }
 
     /// Lets a new conversation begin.
-    pub fn begin(&mut self, random: &mut Random, profile: &Profile, now: Instant) -> usize {
+    pub fn begin_conversation(&mut self, random: &mut Random, profile: &Profile, now: Instant) -> usize {
         let index =
             self.add(random, profile, Arrival { created: now, appeared: now, now }, 5, profile.undated);
         self.changes.push((now, index, Change::Created));
@@ -288,7 +288,7 @@ impl Population {
     }
 
     /// Lets something happen to a conversation.
-    pub fn change(
+    pub fn apply_change(
         &mut self,
         random: &mut Random,
         profile: &Profile,
@@ -303,7 +303,7 @@ impl Population {
             Change::Created => return,
             Change::Reply => {
                 for _ in 0..random.between(1, 3) {
-                    self.say(random, &mut content, now);
+                    self.add_message(random, &mut content, now);
                 }
             }
             Change::Truncated => {
@@ -328,22 +328,22 @@ impl Population {
 
     /// Lets something happen that is drawn. What was served lately is chosen often, and so is who just wrote: people write
     /// twice in a second. So many conversations begin at once, at most.
-    pub fn live(
+    pub fn draw_change(
         &mut self,
         random: &mut Random,
         profile: &Profile,
-        lately: &[usize],
+        recently_served: &[usize],
         now: Instant,
-        most_at_once: usize,
+        max_at_once: usize,
     ) {
         let just_wrote = |index: &&usize| {
             let conversation = &self.conversations[**index];
             let updated = conversation.current().content.updated;
             conversation.exists(now) && updated.div_euclid(SECOND) == now.div_euclid(SECOND)
         };
-        let again = lately.iter().find(just_wrote).copied().filter(|_| random.percent(60));
+        let again = recently_served.iter().find(just_wrote).copied().filter(|_| random.percent(60));
         if let Some(index) = again {
-            return self.change(random, profile, index, Change::Reply, now);
+            return self.apply_change(random, profile, index, Change::Reply, now);
         }
         let change = random.weighted(&[
             (25, Change::Created),
@@ -357,18 +357,18 @@ impl Population {
         ]);
         if change == Change::Created {
             let burst: usize = random.weighted(&[(9, 1), (1, 30)]);
-            for _ in 0..most_at_once.min(burst) {
-                self.begin(random, profile, now);
+            for _ in 0..max_at_once.min(burst) {
+                self.begin_conversation(random, profile, now);
             }
             return;
         }
-        let index = if !lately.is_empty() && random.percent(60) {
-            lately[random.index(lately.len())]
+        let index = if !recently_served.is_empty() && random.percent(60) {
+            recently_served[random.index(recently_served.len())]
         } else {
             random.index(self.conversations.len())
         };
         if self.conversations.get(index).is_some_and(|conversation| conversation.exists(now)) {
-            self.change(random, profile, index, change, now);
+            self.apply_change(random, profile, index, change, now);
         }
     }
 }
@@ -477,9 +477,9 @@ mod tests {
         let mut random = Random::new(3);
         let mut population = Population::draw(&mut random, &PROFILE, 1_790_000_000 * SECOND);
         let now = 1_790_000_000 * SECOND;
-        let index = population.begin(&mut random, &PROFILE, now);
+        let index = population.begin_conversation(&mut random, &PROFILE, now);
         let before = population.conversations[index].at(now).content.messages.len();
-        population.change(&mut random, &PROFILE, index, Change::Reply, now + 5);
+        population.apply_change(&mut random, &PROFILE, index, Change::Reply, now + 5);
         population.delete(index, now + 9);
         let conversation = &population.conversations[index];
         assert_eq!(conversation.at(now + 4).content.messages.len(), before);

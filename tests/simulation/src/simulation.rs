@@ -20,21 +20,21 @@ use chatark_http::{Budget, BudgetLimits, Connector, Jitter, Policy, SecretString
 use rusqlite::Connection;
 use tokio::sync::Notify;
 
-use crate::faults::{Count, Fault, Faults};
+use crate::faults::{Fault, FaultCount, Faults};
 use crate::invariants::{self, Checker, Violation};
-use crate::population::{LARGEST_ELEMENT, Population};
+use crate::population::{MAX_RECORD_BYTES, Population};
 use crate::random::Random;
 use crate::schedule::{Action, Schedule, Scope};
-use crate::time::{DAY, Instant, MINUTE, SECOND};
+use crate::time::{DAY, Instant, MINUTE, SECOND, Span};
 use crate::transport::{
-    KEY, LONGEST_PULL, Plan, Planned, PullCounts, REQUESTS_EACH, SimulatedTransport, World, client_clock,
-    lock,
+    LONGEST_PULL, PlanResult, PullConditions, PullCounts, REQUESTS_PER_CONVERSATION, SimulatedTransport,
+    World, client_clock, lock,
 };
-use crate::vendor::{AGENT, RequestKind, VendorApi};
+use crate::vendor::{AGENT, KEY, RequestKind, VendorApi};
 
 /// What became of one pull.
 #[derive(Debug)]
-pub struct Ran {
+pub struct FinishedPull {
     /// What was asked for.
     pub action: Action,
     /// Whether the world was to be quiet.
@@ -46,7 +46,7 @@ pub struct Ran {
     /// When it ended.
     pub ended: Instant,
     /// How it ended.
-    pub end: End,
+    pub end: PullEnd,
     /// How much it read.
     pub mode: SyncMode,
     /// Whether it went on from a checkpoint.
@@ -66,18 +66,18 @@ pub struct Ran {
     /// Whether the vendor was down at its end.
     pub is_down: bool,
     /// Whether the vendor answered as if there were nothing, in this run or in an earlier one of its sweep.
-    pub was_empty: bool,
+    pub vendor_seemed_empty: bool,
     /// How often a request is tried.
     pub attempts: u32,
     /// How many days a pull looks back.
     pub look_back_days: u32,
-    /// How many changes there were while the sweep ran.
+    /// How many changes there were while the sweep finished.
     pub changes: usize,
 }
 
 /// How a pull ended.
 #[derive(Debug, Clone)]
-pub enum End {
+pub enum PullEnd {
     /// With a verdict, and perhaps with an error.
     Verdict(Verdict, Option<(ErrorKind, String)>),
     /// The process was killed.
@@ -88,15 +88,15 @@ pub enum End {
     Broken(String),
 }
 
-impl Ran {
+impl FinishedPull {
     /// Returns the verdict, if there is one.
     pub fn verdict(&self) -> Option<Verdict> {
-        if let End::Verdict(verdict, _) = self.end { Some(verdict) } else { None }
+        if let PullEnd::Verdict(verdict, _) = self.end { Some(verdict) } else { None }
     }
 
     /// Returns whether everything requested was delivered, as the pull claims.
     pub fn is_good(&self) -> bool {
-        matches!(&self.end, End::Verdict(verdict, None) if verdict.is_good())
+        matches!(&self.end, PullEnd::Verdict(verdict, None) if verdict.is_good())
     }
 }
 
@@ -112,7 +112,7 @@ pub struct Statistics {
     /// How often each verdict was given; `killed` and `time-over` for pulls without one.
     pub verdicts: BTreeMap<String, u64>,
     /// How often each fault was drawn and fired at each place.
-    pub faults: BTreeMap<(Fault, RequestKind), Count>,
+    pub faults: BTreeMap<(Fault, RequestKind), FaultCount>,
     /// In how many worlds a place was reached where a fault can happen.
     pub request_kinds: BTreeMap<RequestKind, u64>,
     /// How often something else was drawn and happened: stops, kills, jumps, budgets, dead records.
@@ -123,7 +123,7 @@ pub struct Statistics {
 
 /// A promise that did not hold.
 #[derive(Debug, Clone)]
-pub struct Failure {
+pub struct FailedSeed {
     /// The vendor.
     pub api: VendorApi,
     /// The seed.
@@ -159,13 +159,13 @@ fn with_small_pages(path: &Path) -> rusqlite::Result<()> {
 }
 
 #[derive(Default)]
-struct Notes {
+struct PullEvents {
     notes: Mutex<Vec<String>>,
     /// Whether the pull resumes a sweep, and since when it looks back, once it has begun.
     started: Mutex<Option<(bool, Option<Instant>)>>,
 }
 
-impl Observer for Notes {
+impl Observer for PullEvents {
     fn event(&self, _source: &SourceName, event: &Event<'_>) {
         match event {
             Event::Note(note) => {
@@ -193,34 +193,34 @@ pub struct Simulation {
     /// When the unfinished sweep of each scope began.
     unfinished: BTreeMap<Scope, Instant>,
     /// The scopes whose unfinished sweep met a vendor that answered as if there were nothing.
-    fooled: BTreeSet<Scope>,
+    seemed_empty: BTreeSet<Scope>,
     checker: Checker,
     statistics: Statistics,
 }
 
 /// Runs one seed in a folder of its own, and returns what it came to and which promises did not hold.
-pub fn run(api: VendorApi, seed: u64, folder: &Path, traced: bool) -> (Statistics, Option<Failure>) {
+pub fn run(api: VendorApi, seed: u64, folder: &Path, traced: bool) -> (Statistics, Option<FailedSeed>) {
     let mut simulation = Simulation::draw(api, seed, folder, traced);
-    simulation.act();
-    simulation.verify();
+    simulation.run_schedule();
+    simulation.verify_archive();
     let failure = simulation.failure();
     (simulation.into_statistics(), failure)
 }
 
 /// Draws one seed without running it, and returns which faults were drawn.
-pub fn drawn_faults(api: VendorApi, seed: u64) -> BTreeMap<(Fault, RequestKind), Count> {
-    Parts::draw(api, seed).faults.counts
+pub fn drawn_faults(api: VendorApi, seed: u64) -> BTreeMap<(Fault, RequestKind), FaultCount> {
+    DrawnWorld::draw(api, seed).faults.counts
 }
 
 /// What is drawn for a world.
-struct Parts {
+struct DrawnWorld {
     now: Instant,
     population: Population,
     schedule: Schedule,
     faults: Faults,
 }
 
-impl Parts {
+impl DrawnWorld {
     fn draw(api: VendorApi, seed: u64) -> Self {
         let mut random = Random::of(seed, "world");
         let now = 1_780_000_000 * SECOND + random.between(0, 400 * DAY);
@@ -229,28 +229,28 @@ impl Parts {
         schedule.draw_options(&mut Random::of(seed, "options"), api.is_metered());
         let pulls = schedule.actions.len();
         let mut faults = Faults::draw(&mut Random::of(seed, "faults"), api, &population, pulls);
-        faults.draw_emptiness(&mut Random::of(seed, "emptiness"), pulls);
+        faults.draw_empty_pull(&mut Random::of(seed, "emptiness"), pulls);
         Self { now, population, schedule, faults }
     }
 }
 
 impl Simulation {
     fn draw(api: VendorApi, seed: u64, folder: &Path, traced: bool) -> Self {
-        let Parts { now, population, schedule, faults } = Parts::draw(api, seed);
+        let DrawnWorld { now, population, schedule, faults } = DrawnWorld::draw(api, seed);
         let vendor = api.draw(&mut Random::of(seed, "deployment"));
         let world = World {
             population,
             profile: api.profile(),
             vendor,
             faults,
-            plan: Plan::default(),
+            conditions: PullConditions::default(),
             base: now,
             started: None,
             client_ahead: 0,
-            live: Random::of(seed, "life"),
+            changes_random: Random::of(seed, "life"),
             trace: traced.then(Vec::new),
             pull: PullCounts::default(),
-            lately: Vec::new(),
+            recently_served: Vec::new(),
             conversations_before: 0,
         };
         let _ = fs::remove_dir_all(folder);
@@ -266,14 +266,14 @@ impl Simulation {
             files: 0,
             pulls: 0,
             unfinished: BTreeMap::new(),
-            fooled: BTreeSet::new(),
+            seemed_empty: BTreeSet::new(),
             checker: Checker::default(),
             statistics: Statistics::default(),
         }
     }
 
     /// Does everything that the schedule says, then lets the world be quiet.
-    fn act(&mut self) {
+    fn run_schedule(&mut self) {
         for (number, action) in self.schedule.actions.clone().iter().enumerate() {
             self.pass_time(action.pause, action.changes);
             lock(&self.world).faults.begin_pull(number);
@@ -303,10 +303,10 @@ impl Simulation {
         }
     }
 
-    fn quiet_pull(&mut self, pause: Instant, number: usize) -> bool {
+    fn quiet_pull(&mut self, pause: Span, number: usize) -> bool {
         self.pass_time(pause, 0);
         lock(&self.world).faults.begin_pull(number);
-        self.pull(&Action::quiet(&self.schedule, pause, self.most_requests()), true)
+        self.pull(&Action::quiet(&self.schedule, pause, self.max_requests()), true)
     }
 
     fn check(&mut self, predicate: impl FnOnce(&mut Checker, &mut World, &Path, Scope)) {
@@ -314,7 +314,7 @@ impl Simulation {
     }
 
     /// Proves the archive: its structure, its bytes, its rows and its counts, after all stops and kills.
-    fn verify(&mut self) {
+    fn verify_archive(&mut self) {
         if !self.seed.is_multiple_of(8) {
             return;
         }
@@ -331,20 +331,21 @@ impl Simulation {
     }
 
     /// The most requests that a pull may take, whatever goes wrong.
-    fn most_requests(&self) -> u64 {
+    fn max_requests(&self) -> u64 {
         let world = lock(&self.world);
         let conversations = world.population.conversations.len() as u64;
-        600 + REQUESTS_EACH * conversations
+        600 + REQUESTS_PER_CONVERSATION * conversations
     }
 
-    fn pass_time(&mut self, pause: Instant, changes: u64) {
+    fn pass_time(&mut self, pause: Span, changes: u64) {
         let mut world = lock(&self.world);
         let world = &mut *world;
         let begin = world.base;
         for number in 0..changes {
             let at = begin + pause / (changes.cast_signed() + 1) * (number.cast_signed() + 1);
-            let (live, profile, lately) = (&mut world.live, world.profile, world.lately.clone());
-            world.population.live(live, profile, &lately, at, usize::MAX);
+            let (live, profile, recently_served) =
+                (&mut world.changes_random, world.profile, world.recently_served.clone());
+            world.population.draw_change(live, profile, &recently_served, at, usize::MAX);
         }
         world.base = begin + pause + SECOND / 7;
         let what = world.population.changes.len();
@@ -354,12 +355,13 @@ impl Simulation {
     /// Runs a pull in a process of its own, checks what it came to, and returns whether there is a point in going on.
     fn pull(&mut self, action: &Action, is_quiet: bool) -> bool {
         self.pulls += 1;
-        let most_requests = action.plan.most_requests.min(self.most_requests());
-        let action = Action { plan: Plan { most_requests, ..action.plan }, ..action.clone() };
+        let max_requests = action.conditions.max_requests.min(self.max_requests());
+        let action =
+            Action { conditions: PullConditions { max_requests, ..action.conditions }, ..action.clone() };
         let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build();
         let Ok(runtime) = runtime else { return false };
-        let notes = Arc::new(Notes::default());
-        let (started, end, mode) = runtime.block_on(self.process(&action, &notes));
+        let notes = Arc::new(PullEvents::default());
+        let (started, end, mode) = runtime.block_on(self.run_process(&action, &notes));
         drop(runtime);
         let has_begun = *notes.started.lock().unwrap_or_else(PoisonError::into_inner);
         let (is_resumed, recent_since) = has_begun.unwrap_or_default();
@@ -371,7 +373,7 @@ impl Simulation {
         let ended = world.base;
         let changes =
             world.population.changes.iter().filter(|(at, ..)| *at >= sweep_start && *at <= ended).count();
-        let ran = Ran {
+        let finished = FinishedPull {
             action,
             is_quiet,
             started,
@@ -387,33 +389,38 @@ impl Simulation {
             is_heavy: world.faults.is_heavy,
             fired_down: world.faults.fired_down,
             is_down: world.faults.is_down(ended),
-            was_empty: world.faults.is_empty_run() || (is_resumed && self.fooled.contains(&action_scope)),
+            vendor_seemed_empty: world.faults.vendor_seems_empty()
+                || (is_resumed && self.seemed_empty.contains(&action_scope)),
             attempts: self.schedule.attempts,
             look_back_days: self.schedule.look_back_days,
             changes,
         };
-        world.note(|| format!("ended: {}", invariants::shown(&ran)));
-        if ran.is_good() {
-            self.unfinished.remove(&ran.action.scope);
+        world.note(|| format!("ended: {}", invariants::describe(&finished)));
+        if finished.is_good() {
+            self.unfinished.remove(&finished.action.scope);
         } else if has_begun.is_some() {
             // One that was killed while it was planned leaves an earlier sweep to be resumed.
-            self.unfinished.insert(ran.action.scope, sweep_start);
+            self.unfinished.insert(finished.action.scope, sweep_start);
         }
-        if ran.was_empty && !ran.is_good() {
-            self.fooled.insert(action_scope);
+        if finished.vendor_seemed_empty && !finished.is_good() {
+            self.seemed_empty.insert(action_scope);
         } else {
-            self.fooled.remove(&action_scope);
+            self.seemed_empty.remove(&action_scope);
         }
-        self.statistics.count(&ran);
-        self.checker.after_pull(&mut world, &self.archive, ran);
+        self.statistics.count(&finished);
+        self.checker.after_pull(&mut world, &self.archive, finished);
         !self.checker.violations.iter().any(Violation::is_fatal)
     }
 
     /// The process of a pull, to its end or until it is killed.
-    async fn process(&mut self, action: &Action, notes: &Arc<Notes>) -> (Instant, End, SyncMode) {
+    async fn run_process(
+        &mut self,
+        action: &Action,
+        notes: &Arc<PullEvents>,
+    ) -> (Instant, PullEnd, SyncMode) {
         let started = {
             let mut world = lock(&self.world);
-            world.begin_process(action.plan);
+            world.begin_process(action.conditions);
             world.note(|| format!("pull {action:?}"));
             world.now()
         };
@@ -423,7 +430,7 @@ impl Simulation {
             () = kill.notified() => None,
             outcome = tokio::time::timeout(
                 Duration::from_micros(LONGEST_PULL.unsigned_abs()),
-                self.real_pull(action, Arc::clone(&kill), notes),
+                self.run_pull(action, Arc::clone(&kill), notes),
             ) => Some(outcome),
         };
         let (end, mode) = match outcome {
@@ -431,13 +438,13 @@ impl Simulation {
                 let error = outcome.error.as_ref().map(|error| {
                     (error.kind(), format!("{error} {}", error.hint_text().unwrap_or_default()))
                 });
-                (End::Verdict(outcome.verdict, error), outcome.mode)
+                (PullEnd::Verdict(outcome.verdict, error), outcome.mode)
             }
-            Some(Ok(Err(error))) => (End::Broken(error.to_string()), SyncMode::Full),
-            Some(Err(_)) => (End::TimeOver, SyncMode::Full),
-            None => (End::Killed, SyncMode::Full),
+            Some(Ok(Err(error))) => (PullEnd::Broken(error.to_string()), SyncMode::Full),
+            Some(Err(_)) => (PullEnd::TimeOver, SyncMode::Full),
+            None => (PullEnd::Killed, SyncMode::Full),
         };
-        if matches!(end, End::Killed | End::TimeOver) {
+        if matches!(end, PullEnd::Killed | PullEnd::TimeOver) {
             self.copy_archive();
         }
         lock(&self.world).end_process();
@@ -455,11 +462,11 @@ impl Simulation {
         self.archive = next;
     }
 
-    async fn real_pull(&self, action: &Action, kill: Arc<Notify>, notes: &Arc<Notes>) -> Result<Outcome> {
+    async fn run_pull(&self, action: &Action, kill: Arc<Notify>, notes: &Arc<PullEvents>) -> Result<Outcome> {
         let stop = CancellationToken::new();
         let clock = client_clock(&self.world);
         let transport = SimulatedTransport::new(Arc::clone(&self.world), stop.clone(), kill, 1);
-        let size_limits = SizeLimits { element: LARGEST_ELEMENT, ..SizeLimits::default() };
+        let size_limits = SizeLimits { element: MAX_RECORD_BYTES, ..SizeLimits::default() };
         let connector = Connector {
             transport: Some(Arc::new(transport)),
             clock: clock.clone(),
@@ -495,22 +502,22 @@ impl Simulation {
             ..PullParameters::default()
         };
         let archive = Archive::open(&self.archive, clock.now())?;
-        if action.plans {
-            self.plan(&archive, &source, &what, &clock).await;
+        if action.asks_for_plan {
+            self.make_plan(&archive, &source, &what, &clock).await;
         }
         let environment = Environment { clock, workers: Workers::Inline };
-        let observer: Arc<dyn Observer> = Arc::<Notes>::clone(notes);
+        let observer: Arc<dyn Observer> = Arc::<PullEvents>::clone(notes);
         let (archive, mut outcomes) = pull(archive, vec![source], what, observer, environment, stop).await?;
         archive.close()?;
         Ok(outcomes.remove(0))
     }
 
     /// Asks for the plan of a pull. What it says is kept; that it cannot say anything is no failure.
-    async fn plan(&self, archive: &Archive, source: &Source, what: &PullParameters, clock: &Clock) {
+    async fn make_plan(&self, archive: &Archive, source: &Source, what: &PullParameters, clock: &Clock) {
         let planned = plan(Some(archive), slice::from_ref(source), what, clock).await;
         let Some(Ok(planned)) = planned.ok().and_then(|mut plans| plans.pop()) else { return };
         let counts = &mut lock(&self.world).pull;
-        counts.planned = Some(Planned {
+        counts.plan_result = Some(PlanResult {
             mode: planned.mode,
             requests: counts.requests,
             billed: counts.billed - counts.billed_by_list,
@@ -533,7 +540,7 @@ impl Simulation {
         statistics
     }
 
-    fn failure(&self) -> Option<Failure> {
+    fn failure(&self) -> Option<FailedSeed> {
         let violations = &self.checker.violations;
         violations.first()?;
         let predicates = violations.iter().map(|violation| violation.predicate).collect();
@@ -548,7 +555,7 @@ impl Simulation {
             world.vendor,
             world.vendor.properties(),
             self.schedule,
-            world.faults.shown(&world.population),
+            world.faults.describe(&world.population),
         );
         if let Some(trace) = &world.trace {
             let first = trace.len().saturating_sub(2_000);
@@ -559,38 +566,38 @@ impl Simulation {
             }
         }
         let is_documented = world.vendor.properties().is_documented;
-        Some(Failure { is_documented, api: self.api, seed: self.seed, predicates, what, report })
+        Some(FailedSeed { is_documented, api: self.api, seed: self.seed, predicates, what, report })
     }
 }
 
 impl Statistics {
-    fn count(&mut self, ran: &Ran) {
+    fn count(&mut self, pull: &FinishedPull) {
         self.pulls += 1;
-        self.requests += ran.counts.requests;
-        let word = match &ran.end {
-            End::Verdict(verdict, _) => verdict.as_str(),
-            End::Killed => "killed",
-            End::TimeOver => "time-over",
-            End::Broken(_) => "broken",
+        self.requests += pull.counts.requests;
+        let word = match &pull.end {
+            PullEnd::Verdict(verdict, _) => verdict.as_str(),
+            PullEnd::Killed => "killed",
+            PullEnd::TimeOver => "time-over",
+            PullEnd::Broken(_) => "broken",
         };
         *self.verdicts.entry(word.to_owned()).or_default() += 1;
         // Once the world is quiet, no fault happens.
-        for kind in ran.counts.by_kind.keys().filter(|_| !ran.is_quiet) {
+        for kind in pull.counts.by_kind.keys().filter(|_| !pull.is_quiet) {
             self.request_kinds.insert(*kind, 1);
         }
-        let Action { plan, budget, .. } = &ran.action;
-        let reached = |at: Option<u64>| at.is_some_and(|at| at <= ran.counts.requests);
+        let Action { conditions, budget, .. } = &pull.action;
+        let reached = |at: Option<u64>| at.is_some_and(|at| at <= pull.counts.requests);
         for (what, happened) in [
-            ("stop", reached(plan.stop_at)),
-            ("kill", reached(plan.kill_at)),
-            ("clock jump", reached(plan.jump_at.map(|(at, _)| at))),
+            ("stop", reached(conditions.stop_at)),
+            ("kill", reached(conditions.kill_at)),
+            ("clock jump", reached(conditions.jump_at.map(|(at, _)| at))),
             ("budget", *budget != BudgetLimits::default()),
-            ("changes while running", ran.changes > 0),
-            ("resumed", ran.is_resumed),
-            ("empty run", ran.was_empty),
-            ("down at the end", ran.is_down),
-            ("plan", ran.counts.planned.is_some()),
-            ("gaps are accepted", ran.action.accept_gaps),
+            ("changes while running", pull.changes > 0),
+            ("resumed", pull.is_resumed),
+            ("empty run", pull.vendor_seemed_empty),
+            ("down at the end", pull.is_down),
+            ("plan", pull.counts.plan_result.is_some()),
+            ("gaps are accepted", pull.action.accept_gaps),
         ] {
             *self.happened.entry(what).or_default() += u64::from(happened);
         }

@@ -22,25 +22,22 @@ use tokio::sync::Notify;
 use crate::faults::{Fault, Faults, Fired};
 use crate::population::{Population, Profile};
 use crate::random::Random;
-use crate::time::{DAY, Instant, shown};
-use crate::vendor::{ErrorCause, Request, RequestKind, Response, Vendor};
-
-/// The key of every world. It must be in no error and in no note.
-pub const KEY: &str = "sk-sim/K+ey=\"7%";
+use crate::time::{DAY, Instant, Span, to_iso8601};
+use crate::vendor::{ErrorCause, KEY, Request, RequestKind, Response, Vendor};
 
 /// What happens at a certain request of a pull, to the process and not to the vendor.
 #[derive(Debug, Clone, Copy, Default)]
-pub struct Plan {
+pub struct PullConditions {
     /// The user stops the pull at this request.
     pub stop_at: Option<u64>,
     /// The process is killed at this request.
     pub kill_at: Option<u64>,
     /// From this request on, the client's clock is ahead by so much; from the beginning, if it is 0.
-    pub jump_at: Option<(u64, Instant)>,
+    pub jump_at: Option<(u64, Span)>,
     /// At how many of a thousand requests something happens to a conversation.
-    pub liveliness: u64,
+    pub changes_per_mille: u64,
     /// The most requests that the pull may take.
-    pub most_requests: u64,
+    pub max_requests: u64,
 }
 
 /// A world: the vendor, its conversations, and what goes wrong.
@@ -55,21 +52,21 @@ pub struct World {
     /// What goes wrong.
     pub faults: Faults,
     /// What happens to the process in the present pull.
-    pub plan: Plan,
+    pub conditions: PullConditions,
     /// The time of the world when the present process began.
     pub base: Instant,
     /// The instant of the runtime when the present process began; `None` between processes.
     pub started: Option<tokio::time::Instant>,
     /// How far the client's clock is ahead.
-    pub client_ahead: Instant,
+    pub client_ahead: Span,
     /// The draws of what happens while a pull runs.
-    pub live: Random,
+    pub changes_random: Random,
     /// What has happened, for a report; `None` keeps no trace.
     pub trace: Option<Vec<String>>,
     /// What happened in the present pull.
     pub pull: PullCounts,
     /// The conversations of the latest answer.
-    pub lately: Vec<usize>,
+    pub recently_served: Vec<usize>,
     /// How many conversations there were when the present process began.
     pub conversations_before: usize,
 }
@@ -79,7 +76,7 @@ pub struct World {
 const LAST_BURST: usize = 150;
 
 /// How many requests the pull may take for each conversation.
-pub const REQUESTS_EACH: u64 = 4;
+pub const REQUESTS_PER_CONVERSATION: u64 = 4;
 
 /// What happened in one pull.
 #[derive(Debug, Clone, Default)]
@@ -95,9 +92,9 @@ pub struct PullCounts {
     /// Those of them that were billed for lists without messages, which no document says, and that arrived whole.
     pub billed_by_list: u64,
     /// The plan of the pull, if one was asked for.
-    pub planned: Option<Planned>,
+    pub plan_result: Option<PlanResult>,
     /// The most units that one answer cost.
-    pub most_billed: u64,
+    pub max_billed: u64,
     /// Units of answers that broke off, so that nobody was told of them.
     pub billed_unseen: u64,
     /// How often a first page broke off.
@@ -106,9 +103,7 @@ pub struct PullCounts {
     pub delivered: BTreeMap<usize, usize>,
     /// The conversations that arrived in a list.
     pub listed: BTreeSet<usize>,
-    /// The answers other than 200 that the vendor gave by itself.
-    pub refusals: u64,
-    /// The answers with 429, 402 or 403 among these.
+    /// The responses with 429, 402 or 403 that the vendor gave by itself.
     pub limits: u64,
     /// Whether there were more requests than are allowed.
     pub is_runaway: bool,
@@ -116,7 +111,7 @@ pub struct PullCounts {
 
 /// What a plan said, and what it cost.
 #[derive(Debug, Clone)]
-pub struct Planned {
+pub struct PlanResult {
     /// How much the pull was to read.
     pub mode: SyncMode,
     /// The requests of the plan itself.
@@ -139,7 +134,7 @@ impl World {
     /// Adds a line to the trace.
     pub fn note(&mut self, line: impl FnOnce() -> String) {
         if self.trace.is_some() {
-            let line = format!("{} {}", shown(self.now()), line());
+            let line = format!("{} {}", to_iso8601(self.now()), line());
             if let Some(trace) = &mut self.trace {
                 trace.push(line);
             }
@@ -147,18 +142,18 @@ impl World {
     }
 
     /// Notes that a process begins.
-    pub fn begin_process(&mut self, plan: Plan) {
+    pub fn begin_process(&mut self, conditions: PullConditions) {
         self.started = Some(tokio::time::Instant::now());
-        self.plan = plan;
-        self.client_ahead = plan.jump_at.filter(|(at, _)| *at == 0).map_or(0, |(_, ahead)| ahead);
+        self.conditions = conditions;
+        self.client_ahead = conditions.jump_at.filter(|(at, _)| *at == 0).map_or(0, |(_, ahead)| ahead);
         self.pull = PullCounts::default();
-        self.lately.clear();
+        self.recently_served.clear();
         self.conversations_before = self.population.conversations.len();
     }
 
     /// Returns the most requests that the present pull may take, with what has arrived since it began.
-    fn most_requests(&self) -> u64 {
-        self.plan.most_requests.saturating_add(REQUESTS_EACH * self.arrived() as u64)
+    fn max_requests(&self) -> u64 {
+        self.conditions.max_requests.saturating_add(REQUESTS_PER_CONVERSATION * self.arrived() as u64)
     }
 
     /// Returns how many conversations have arrived since the present pull began.
@@ -241,30 +236,36 @@ impl SimulatedTransport {
         let world = &mut *world;
         world.pull.requests += 1;
         let number = world.pull.requests;
-        let plan = world.plan;
-        if number > world.most_requests() {
+        let conditions = world.conditions;
+        if number > world.max_requests() {
             world.pull.is_runaway = true;
             self.kill.notify_one();
             return Delivery::Never;
         }
-        if let Some((_, ahead)) = plan.jump_at.filter(|(at, _)| *at == number) {
+        if let Some((_, ahead)) = conditions.jump_at.filter(|(at, _)| *at == number) {
             world.client_ahead = ahead;
             world.note(|| format!("the client's clock is ahead by {} days", ahead / DAY));
         }
-        if plan.stop_at == Some(number) {
+        if conditions.stop_at == Some(number) {
             world.note(|| "the user stops the pull".to_owned());
             self.stop.cancel();
         }
-        if plan.kill_at == Some(number) {
-            world.note(|| format!("killed at request {number}: {}", read.shown()));
+        if conditions.kill_at == Some(number) {
+            world.note(|| format!("killed at request {number}: {}", read.describe()));
             self.kill.notify_one();
             return Delivery::Never;
         }
         let now = world.now();
-        if world.live.per_mille(plan.liveliness) {
+        if world.changes_random.per_mille(conditions.changes_per_mille) {
             let before = world.population.changes.len();
-            let most_at_once = if world.arrived() < LAST_BURST { usize::MAX } else { 1 };
-            world.population.live(&mut world.live, world.profile, &world.lately, now, most_at_once);
+            let max_at_once = if world.arrived() < LAST_BURST { usize::MAX } else { 1 };
+            world.population.draw_change(
+                &mut world.changes_random,
+                world.profile,
+                &world.recently_served,
+                now,
+                max_at_once,
+            );
             let what = world.population.changes[before..].to_vec();
             world.note(|| format!("happens: {what:?}"));
         }
@@ -280,7 +281,7 @@ impl SimulatedTransport {
             Delivery::Fails(error) => (error.to_string(), 0),
             Delivery::Never => ("never".to_owned(), 0),
         };
-        world.note(|| format!("{number} {kind:?} {} -> {status}, {rows} rows", read.shown()));
+        world.note(|| format!("{number} {kind:?} {} -> {status}, {rows} rows", read.describe()));
         delivery
     }
 }
@@ -299,7 +300,7 @@ fn respond(
     if !is_known {
         return Delivery::Whole(world.vendor.error(401, ErrorCause::Key));
     }
-    let fired = world.faults.at(kind, read.parameter("cursor").is_some(), now);
+    let fired = world.faults.fault_at(kind, read.parameter("cursor").is_some(), now);
     let failed = |world: &World, status| Delivery::Whole(world.vendor.error(status, ErrorCause::Failed));
     match fired {
         Some(Fired::KeyExpired) => return Delivery::Whole(world.vendor.error(401, ErrorCause::Key)),
@@ -326,14 +327,14 @@ fn respond(
         None => {}
     }
     let nothing = Population::default();
-    let shown = if world.faults.is_empty_run() { &nothing } else { &world.population };
+    let shown = if world.faults.vendor_seems_empty() { &nothing } else { &world.population };
     let response = world.vendor.response(read, shown, now);
     let summaries = if world.vendor.properties().has_summaries { response.listed.as_slice() } else { &[] };
     if world.faults.fail_if_dead(&response.delivered, summaries) {
         return Delivery::Whole(world.vendor.error(500, ErrorCause::Record));
     }
     world.pull.billed += response.billed;
-    world.pull.most_billed = world.pull.most_billed.max(response.billed);
+    world.pull.max_billed = world.pull.max_billed.max(response.billed);
     let breaks_off = matches!(fired, Some(Fired::Fault(Fault::Cut | Fault::CutQuietly | Fault::Stalled, _)))
         || !world.can_be_taken(&response.delivered);
     if breaks_off {
@@ -353,14 +354,12 @@ fn respond(
     if response.status == 200 {
         world.pull.fine += 1;
         world.pull.listed.extend(response.listed.iter().copied());
-        world.lately = response
+        world.recently_served = response
             .delivered
             .iter()
             .map(|(index, _)| *index)
             .chain(response.listed.iter().copied())
             .collect();
-    } else {
-        world.pull.refusals += 1;
     }
     match fired {
         Some(_) => Delivery::Slow(response, Duration::from_secs(20)),
@@ -401,7 +400,7 @@ impl Transport for SimulatedTransport {
     async fn send(&self, request: TransportRequest) -> Result<TransportResponse, TransportError> {
         let (there, back) = {
             let mut world = lock(&self.world);
-            (world.live.below(120), world.live.below(120))
+            (world.changes_random.below(120), world.changes_random.below(120))
         };
         tokio::time::sleep(Duration::from_millis(1 + there)).await;
         let delivery = self.arrive(&request);
@@ -462,7 +461,7 @@ impl Transport for SimulatedTransport {
 }
 
 /// The longest virtual time of one pull.
-pub const LONGEST_PULL: Instant = 31 * DAY;
+pub const LONGEST_PULL: Span = 31 * DAY;
 
 #[cfg(test)]
 mod tests {

@@ -5,11 +5,10 @@ use std::collections::BTreeMap;
 use bytes::Bytes;
 use serde_json::{Value, json};
 
-use super::{AGENT, ErrorCause, Paging, Properties, Request, RequestKind, Response, Vendor};
+use super::{AGENT, ErrorCause, KEY, Paging, Properties, Request, RequestKind, Response, Vendor};
 use crate::population::{Conversation, Population, Profile};
 use crate::random::Random;
-use crate::time::{Bound, DAY, HOUR, Instant, MINUTE, SECOND, bound, written};
-use crate::transport::KEY;
+use crate::time::{Bound, DAY, HOUR, Instant, MINUTE, SECOND, Span, bound, written};
 
 /// What conversations of Chatbase v1 are like.
 pub const PROFILE: Profile = Profile {
@@ -50,7 +49,7 @@ struct Choices {
     start_inclusive: bool,
     end_inclusive: bool,
     /// How far the vendor's days are behind those of UTC.
-    days_behind: Instant,
+    days_behind: Span,
     filters_sources: bool,
     has_lower_case: bool,
     format: Format,
@@ -225,7 +224,7 @@ impl ChatbaseV1 {
             response.delivered.push((*index, version));
         }
         body.push_str("]}");
-        Response { delivered: response.delivered, matching: rows.len(), ..Response::json(200, body) }
+        Response { delivered: response.delivered, ..Response::json(200, body) }
     }
 
     fn order(&self, population: &Population, rows: &mut Vec<usize>, now: Instant) {
@@ -364,7 +363,6 @@ impl Vendor for ChatbaseV1 {
             paging: Paging::Offset,
             sorts_by_activity: choices.order == Order::Latest,
             is_unstable: choices.is_unstable,
-            counts: false,
             sends_count: false,
             overcounts: false,
             has_summaries: false,

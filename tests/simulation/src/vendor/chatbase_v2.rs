@@ -7,11 +7,10 @@ use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use serde_json::{Value, json};
 
-use super::{AGENT, ErrorCause, Paging, Properties, Request, RequestKind, Response, Vendor};
+use super::{AGENT, ErrorCause, KEY, Paging, Properties, Request, RequestKind, Response, Vendor};
 use crate::population::{Content, Conversation, Message, Population, Profile};
 use crate::random::Random;
-use crate::time::{Bound, DAY, HOUR, Instant, MINUTE, SECOND, bound, http_date, written};
-use crate::transport::KEY;
+use crate::time::{Bound, DAY, HOUR, Instant, MINUTE, SECOND, Span, bound, http_date, written};
 
 /// What conversations of Chatbase are like.
 pub const PROFILE: Profile = Profile {
@@ -67,13 +66,13 @@ struct Choices {
     total_form: TotalForm,
     last_page: LastPage,
     /// A cursor is refused when it is older than this.
-    cursor_life: Option<(Instant, u16)>,
+    cursor_life: Option<(Span, u16)>,
     /// How an unknown conversation is answered.
     unknown_id: u16,
     limit: Option<u64>,
     reset_in_seconds: bool,
     sends_date: bool,
-    clock_ahead: Instant,
+    clock_ahead: Span,
     rate_limit_hints: RateLimitHints,
 }
 
@@ -529,7 +528,7 @@ impl ChatbaseV2 {
         let counts = RowCounts { matching, left, on_page: on_page.len() };
         let pagination = self.pagination(population, counts, cursor_value, more, now);
         let body = self.body(population, query, &on_page, &pagination, now);
-        let mut response = Response { headers: self.headers(now), matching, ..Response::json(200, body) };
+        let mut response = Response { headers: self.headers(now), ..Response::json(200, body) };
         if query.is_summary {
             response.listed = on_page;
         } else {
@@ -766,7 +765,6 @@ impl Vendor for ChatbaseV2 {
             paging: choices.paging,
             sorts_by_activity: choices.sorts_by_activity,
             is_unstable: choices.is_unstable,
-            counts: has_count && choices.total == Total::Matching,
             sends_count: has_count,
             overcounts: has_count && !matches!(choices.total, Total::Matching | Total::TooLow),
             // Without single conversations, what a summary shows as changed is read with its page.

@@ -7,11 +7,10 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use bytes::Bytes;
 use serde_json::{Value, json};
 
-use super::{AGENT, ErrorCause, Paging, Properties, Request, RequestKind, Response, Vendor};
+use super::{AGENT, ErrorCause, KEY, Paging, Properties, Request, RequestKind, Response, Vendor};
 use crate::population::{Change, Content, Conversation, Message, Population, Profile};
 use crate::random::Random;
-use crate::time::{DAY, HOUR, Instant, MINUTE, SECOND, written};
-use crate::transport::KEY;
+use crate::time::{DAY, HOUR, Instant, MINUTE, SECOND, Span, written};
 
 /// What conversations of Convocore are like.
 pub const PROFILE: Profile = Profile {
@@ -67,7 +66,7 @@ struct Choices {
     refuses_larger: bool,
     max_ids: usize,
     /// How late the mirror shows what happened.
-    lag: Instant,
+    lag: Span,
     last_page: LastPage,
     has_usage: bool,
     has_rate: bool,
@@ -79,7 +78,7 @@ struct Choices {
     sends_retry_after: bool,
     /// Whether a window holds conversations without a date.
     windows_hold_undated: bool,
-    cursor_life: Option<(Instant, u16)>,
+    cursor_life: Option<(Span, u16)>,
     list: List,
 }
 
@@ -238,10 +237,7 @@ impl ConvocoreV3 {
             response.delivered.push((*index, version));
         }
         body.push_str("]}");
-        Response {
-            matching: rows.len(),
-            ..Response { delivered: response.delivered, ..Response::json(200, body) }
-        }
+        Response { ..Response { delivered: response.delivered, ..Response::json(200, body) } }
     }
 
     fn paginated(&mut self, request: &Request, population: &Population, now: Instant) -> Response {
@@ -265,7 +261,6 @@ impl ConvocoreV3 {
             return invalid();
         };
         sort_by_time(population, &mut rows, start, is_newest_first);
-        let matching = rows.len();
         let mut begin = 0;
         if let Some(cursor) = request.parameter("cursor") {
             let Some((issued, key, id, sort)) = read_cursor(cursor) else {
@@ -329,7 +324,7 @@ impl ConvocoreV3 {
         }
         self.add_usage(&mut head, delivered.len(), billed, now);
         let response = self.response_with(population, &head, &delivered, seen);
-        Response { billed, matching, ..response }
+        Response { billed, ..response }
     }
 
     /// Returns the conversations that a request selects, whether it names them, and its window; nothing if it is invalid.
@@ -453,12 +448,7 @@ impl ConvocoreV3 {
         let is_told = self.choices.generation == Generation::G2 && self.choices.has_usage;
         let billed = if list.is_metered && is_told { shown.len() as u64 } else { 0 };
         *self.used.entry(now / (30 * DAY)).or_default() += billed;
-        Response {
-            listed: shown.to_vec(),
-            billed,
-            matching: rows.len(),
-            ..Response::json(200, body.to_string())
-        }
+        Response { listed: shown.to_vec(), billed, ..Response::json(200, body.to_string()) }
     }
 
     /// Returns a thin row of the list.
@@ -502,7 +492,7 @@ impl ConvocoreV3 {
         let body = format!("{head}{}}}", String::from_utf8_lossy(&record));
         let billed = self.price(index, &population.conversations[index].versions[version].content);
         *self.used.entry(now / (30 * DAY)).or_default() += billed;
-        Response { delivered: vec![(index, version)], billed, matching: 1, ..Response::json(200, body) }
+        Response { delivered: vec![(index, version)], billed, ..Response::json(200, body) }
     }
 
     fn single_row(&self, id: &str, population: &Population, now: Instant) -> Response {
@@ -729,7 +719,6 @@ impl Vendor for ConvocoreV3 {
             paging: if is_paginated { Paging::Keyset } else { Paging::Whole },
             sorts_by_activity: false,
             is_unstable: false,
-            counts: false,
             sends_count: false,
             overcounts: false,
             has_summaries: false,

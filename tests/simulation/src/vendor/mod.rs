@@ -14,10 +14,13 @@ use chatark_http::Connector;
 
 use crate::population::{Change, Population, Profile};
 use crate::random::Random;
-use crate::time::Instant;
+use crate::time::{Instant, Span};
 
 /// The agent of every world.
 pub const AGENT: &str = "_agent-1/Ü";
+
+/// The key of every world. It must be in no error and in no note.
+pub const KEY: &str = "sk-sim/K+ey=\"7%";
 
 /// A request as the vendor reads it.
 #[derive(Debug, Clone, Default)]
@@ -45,8 +48,6 @@ pub struct Response {
     pub listed: Vec<usize>,
     /// Units of a metered quota that it costs.
     pub billed: u64,
-    /// How many conversations match the request.
-    pub matching: usize,
 }
 
 /// A kind of request, at which faults are drawn and counted.
@@ -93,8 +94,6 @@ pub struct Properties {
     pub sorts_by_activity: bool,
     /// Whether rows of the same second change places from request to request.
     pub is_unstable: bool,
-    /// Whether the vendor's count is how many conversations match.
-    pub counts: bool,
     /// Whether it gives any count of conversations, right or wrong.
     pub sends_count: bool,
     /// Whether a count, where one is sent, may be more than there is.
@@ -122,7 +121,7 @@ pub struct Properties {
     /// Whether conversations in which no customer wrote are left out.
     pub skips_silent: bool,
     /// How late the vendor shows what happened.
-    pub lag: Instant,
+    pub lag: Span,
     /// The metered quota of a month.
     pub quota: Option<u64>,
     /// Whether a client can know what time the vendor means in its headers.
@@ -132,7 +131,7 @@ pub struct Properties {
     /// Whether a single conversation can be asked for, by its id or its day; a second may hold nearly all of them.
     pub finds_one: bool,
     /// How far a time that is shown can be from the true one, and a window from its bounds.
-    pub margin: Instant,
+    pub margin: Span,
     /// The page of a list without messages that is apart from the export, if it is served.
     pub list_page: Option<usize>,
     /// Whether each window of time holds the conversations that do not say when they began.
@@ -295,7 +294,7 @@ impl Request {
     }
 
     /// Writes the request for a report.
-    pub fn shown(&self) -> String {
+    pub fn describe(&self) -> String {
         let query: Vec<_> = self.query.iter().map(|(key, value)| format!("{key}={value}")).collect();
         format!("{} /{}?{}", self.method, self.path.join("/"), query.join("&"))
     }
