@@ -16,7 +16,7 @@ use crate::vendor::VendorApi;
 /// A seed that takes longer than this, by the clock of the machine, hangs.
 const LONGEST_SEED: Duration = Duration::from_mins(2);
 
-/// What many seeds came to.
+/// The result of many seeds.
 #[derive(Debug, Default)]
 pub struct Summary {
     /// How many seeds there were.
@@ -25,7 +25,7 @@ pub struct Summary {
     pub statistics: Statistics,
     /// The seeds that failed, with the first report of each predicate.
     pub failures: Vec<FailedSeed>,
-    /// Seeds that did not come back.
+    /// Seeds that did not end in time, or whose thread panicked.
     pub hanging: Vec<u64>,
     /// How long it took.
     pub took: Duration,
@@ -91,7 +91,7 @@ pub fn run_all(
                 }
             }
             Err(mpsc::RecvTimeoutError::Disconnected) => {
-                // A thread that has panicked leaves its seed behind.
+                // A thread that panicked has not removed its seed.
                 let running = running.lock().unwrap_or_else(PoisonError::into_inner);
                 summary.hanging = running.values().map(|(seed, _)| *seed).collect();
                 break;

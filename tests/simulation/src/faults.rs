@@ -1,4 +1,4 @@
-//! What goes wrong between the walker and the vendor: by time, by place, and by record.
+//! What goes wrong between the walker and the vendor: by time, by kind of request, and by record.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -56,7 +56,7 @@ impl Fault {
         Self::CursorRefused,
     ];
 
-    /// Returns whether it can happen at a place of a vendor.
+    /// Returns whether it can happen to a kind of request of a vendor.
     pub fn fits(self, api: VendorApi, kind: RequestKind) -> bool {
         self != Self::CursorRefused
             || (api.has_cursors() && matches!(kind, RequestKind::LaterPage | RequestKind::List))
@@ -75,7 +75,7 @@ enum FaultDuration {
 struct DrawnFault {
     fault: Fault,
     kind: RequestKind,
-    /// In which pull, and at which request of its place.
+    /// In which pull, and from which request of its kind on.
     pull: usize,
     nth: u64,
     lasts: FaultDuration,
@@ -110,7 +110,7 @@ pub enum Fired {
 pub struct Faults {
     drawn: Vec<DrawnFault>,
     outage: Option<Outage>,
-    /// In which pull the vendor answers as if there were nothing.
+    /// In which pull the vendor answers as if it had no conversations.
     empty_in_pull: Option<usize>,
     /// The conversations that the vendor cannot show with their messages.
     pub dead: BTreeSet<usize>,
@@ -123,7 +123,7 @@ pub struct Faults {
     pull: usize,
     requests_by_kind: BTreeMap<RequestKind, u64>,
     requests: u64,
-    /// How often each kind was drawn at each place.
+    /// How often each fault was drawn and fired, for each kind of request.
     pub counts: BTreeMap<(Fault, RequestKind), FaultCount>,
     /// How often something fired in the present pull.
     pub fired: u64,
@@ -187,17 +187,17 @@ impl Faults {
         faults
     }
 
-    /// Draws whether there is a pull in which the vendor answers as if there were nothing, with the status 200.
+    /// Draws whether there is a pull in which the vendor answers with status 200 as if it had no conversations.
     pub fn draw_empty_pull(&mut self, random: &mut Random, pulls: usize) {
         self.empty_in_pull = random.percent(4).then(|| random.index(pulls));
     }
 
-    /// Returns whether the vendor answers in the present pull as if there were nothing.
+    /// Returns whether the vendor answers as if it had no conversations in the present pull.
     pub fn vendor_seems_empty(&self) -> bool {
         !self.is_over && self.empty_in_pull == Some(self.pull)
     }
 
-    /// Returns whether the vendor answers nothing at an instant of the present pull.
+    /// Returns whether the vendor is down at an instant of the present pull.
     pub fn is_down(&self, now: Instant) -> bool {
         let lasts = |outage: &Outage| outage.began.is_some_and(|began| now < began + outage.lasts);
         !self.is_over && self.outage.is_some_and(|outage| !outage.is_key && lasts(&outage))

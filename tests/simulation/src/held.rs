@@ -9,7 +9,7 @@ use rusqlite::{Connection, OpenFlags};
 /// The hash of the bytes of a record.
 pub type Hash = [u8; 32];
 
-/// What is held of one conversation.
+/// What the archive holds of one conversation.
 #[derive(Debug, Clone, Default)]
 pub struct ArchivedConversation {
     /// The hashes of all versions, the oldest first.
@@ -20,7 +20,7 @@ pub struct ArchivedConversation {
     pub is_missing: bool,
 }
 
-/// Looks into an archive beside the product, over one connection for as long as the file is the same.
+/// Reads an archive without the product's code, over one connection for as long as the file is the same.
 #[derive(Debug, Default)]
 pub struct Reader {
     open: Option<(PathBuf, Connection)>,

@@ -1,4 +1,4 @@
-//! The promises, each as a predicate over the world and never over the code.
+//! The promises, each a predicate that compares the archive and the result of a pull with the world.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -11,9 +11,10 @@ use sha2::{Digest, Sha256};
 
 use crate::held::{ArchivedConversation, GapCounts, Hash, Reader};
 use crate::population::{Change, Conversation, MARKER, Version};
+use crate::pull::{FinishedPull, PullEnd};
 use crate::schedule::Scope;
-use crate::simulation::{FinishedPull, PullEnd};
-use crate::time::{DAY, HOUR, Instant, MINUTE, SECOND, Span, to_iso8601};
+
+use crate::time::{DAY, HOUR, Instant, MINUTE, SECOND, Span};
 use crate::transport::World;
 use crate::vendor::{Paging, Properties, RequestKind};
 
@@ -32,7 +33,7 @@ impl Violation {
         Self { predicate, what: what.into() }
     }
 
-    /// Returns whether nothing can be said of what follows.
+    /// Returns whether later pulls of this seed prove nothing, so that it ends here.
     pub fn is_fatal(&self) -> bool {
         matches!(self.predicate, "ends-within-its-requests" | "ends-in-time" | "pull-runs")
     }
@@ -62,24 +63,24 @@ const MAX_CONVERSATION_PRICE: u64 = 2;
 pub struct Checker {
     reader: Reader,
     hashes: BTreeMap<(usize, usize), Hash>,
-    /// For each conversation the latest pull that showed it.
+    /// For each conversation, the number of the latest pull in which it arrived or was listed.
     last_seen_in: BTreeMap<usize, usize>,
-    /// The pulls that listed everything to a good end.
+    /// The numbers of the pulls that listed everything.
     full_sweeps: Vec<usize>,
     pulls: usize,
     latest: Option<FinishedPull>,
     /// How long the sweep of the pull before the latest one took.
     previous_sweep_time: Span,
-    /// Whether the latest sweep of everything saw nothing because the vendor showed nothing.
+    /// Whether the vendor answered the latest sweep of everything as if it had no conversations.
     seemed_empty: bool,
-    /// When the sweeps of everything began that could see all of it: they left no gap and were not held up.
+    /// When each uninterrupted sweep of everything began that left no gap.
     whole_sweeps: Vec<Instant>,
     /// The gaps after the latest pull.
     gaps: GapCounts,
     gap_bounds: Vec<GapBounds>,
     /// Whether the pull before the latest convergence check read everything to its end.
     was_full: bool,
-    /// When the latest pull began, by a client's clock that may have been ahead.
+    /// The latest start of a pull, by the client's clock, which may have been ahead.
     latest_start: Option<Instant>,
     /// What the archive held after the pull before.
     held_before: BTreeMap<String, ArchivedConversation>,
@@ -131,7 +132,7 @@ impl Checker {
         for index in pull.counts.delivered.keys().chain(&pull.counts.listed) {
             self.last_seen_in.insert(*index, self.pulls);
         }
-        // One whose marks were refused has listed everything, too.
+        // A sweep whose missing marks were refused has listed everything, too.
         let was_refused = self.gaps.total() == 0
             && matches!(&pull.end, PullEnd::Verdict(Verdict::Short, Some((ErrorKind::Incomplete, _))));
         if (pull.is_good() || was_refused) && pull.mode != SyncMode::Recent && pull.action.scope.is_whole() {
@@ -204,7 +205,7 @@ impl Checker {
             (is_wanted && !held.contains_key(&conversation.id)).then_some(&conversation.id)
         });
         if let Some(id) = lost {
-            self.fail("keeps-what-arrived", format!("{id:?} arrived: {}", describe(pull)));
+            self.fail("keeps-what-arrived", format!("{id:?} arrived: {}", pull.describe()));
         }
     }
 
@@ -212,13 +213,13 @@ impl Checker {
     fn has_a_count_where_it_claims_one(&mut self, world: &World, pull: &FinishedPull) {
         let claims = matches!(pull.verdict(), Some(Verdict::Complete | Verdict::GrewDuringRun));
         if claims && !world.vendor.properties().sends_count {
-            self.fail("complete-needs-a-count", describe(pull));
+            self.fail("complete-needs-a-count", pull.describe());
         }
     }
 
     /// Each pull ends within its requests and its time, and never with a bug.
     fn ends(&mut self, pull: &FinishedPull) {
-        let seen = describe(pull);
+        let seen = pull.describe();
         if pull.counts.is_runaway {
             self.fail("ends-within-its-requests", seen);
             return;
@@ -303,7 +304,7 @@ impl Checker {
                 && (!is_askable || seemed_empty);
             let is_hidden = properties.hides_the_rest && is_cut_short(world, pull);
             if !is_excused && !is_hidden && shows(properties, conversation, pull.ended) {
-                self.fail("marks-only-what-is-gone", format!("{id:?} exists: {}", describe(pull)));
+                self.fail("marks-only-what-is-gone", format!("{id:?} exists: {}", pull.describe()));
             }
         }
     }
@@ -377,7 +378,7 @@ impl Checker {
                     || (properties.sorts_by_activity && has_moved && properties.paging != Paging::Snapshot));
             let Some(hash) = held.get(&id).and_then(|held| held.shown) else {
                 if !excused {
-                    self.fail("holds-what-it-claims", format!("{id:?} is not archived: {}", describe(pull)));
+                    self.fail("holds-what-it-claims", format!("{id:?} is not archived: {}", pull.describe()));
                 }
                 continue;
             };
@@ -413,7 +414,7 @@ impl Checker {
                 } else {
                     "holds-current-bytes"
                 };
-                self.fail(predicate, format!("{id:?} lacks {missed:?}: {}", describe(pull)));
+                self.fail(predicate, format!("{id:?} lacks {missed:?}: {}", pull.describe()));
             }
         }
     }
@@ -474,7 +475,7 @@ impl Checker {
         if !(is_short && (may_be_short || has_deletions || has_gaps)) {
             let predicate =
                 if pull.fired == 0 { "is-good-where-nothing-went-wrong" } else { "survives-short-faults" };
-            self.fail(predicate, describe(pull));
+            self.fail(predicate, pull.describe());
         }
     }
 
@@ -488,7 +489,7 @@ impl Checker {
         if !pull.is_heavy && is_timed && pull.ended - pull.started > bound {
             self.fail(
                 "waits-as-asked",
-                format!("{} s: {}", (pull.ended - pull.started) / SECOND, describe(pull)),
+                format!("{} s: {}", (pull.ended - pull.started) / SECOND, pull.describe()),
             );
         }
     }
@@ -572,34 +573,36 @@ impl Checker {
         let requests = pull.counts.requests;
         if requests > bound {
             let what = format!("{requests} requests where {bound} do ({pages} pages, {singles} changed)");
-            self.fail("takes-few-requests", format!("{what}: {}", describe(pull)));
+            self.fail("takes-few-requests", format!("{what}: {}", pull.describe()));
         }
     }
 
-    /// Nothing is billed beyond the budget plus one answer, and plus answers that broke off: nobody is told their price.
+    /// Nothing is billed beyond the budget plus one response, apart from responses that
+    /// broke off: their price is unknown.
     fn keeps_its_budget(&mut self, pull: &FinishedPull) {
         let budget = pull.action.budget;
         let planning = pull.counts.plan_result.as_ref().map_or(0, |plan| plan.billed);
         if let Some(quota) = budget.quota
             && pull.counts.billed - planning > quota + pull.counts.max_billed + pull.counts.billed_unseen
         {
-            self.fail("keeps-its-quota", format!("{} units billed: {}", pull.counts.billed, describe(pull)));
+            self.fail("keeps-its-quota", format!("{} units billed: {}", pull.counts.billed, pull.describe()));
         }
         if let Some(requests) = budget.requests
             && pull.counts.requests > requests
         {
-            self.fail("keeps-its-requests", describe(pull));
+            self.fail("keeps-its-requests", pull.describe());
         }
     }
 
     /// A plan is billed for one conversation at most, since no document says which request certainly costs nothing; and in
-    /// a world that stands still nothing is billed beyond what it said. Nobody is told the price of an answer that breaks
+    /// a world that stands still nothing is billed beyond what it said. The client cannot read the price of
+    /// a response that breaks
     /// off, and it is asked for again. The price is that of the pull before, which had not yet tried the gap that it has
     /// left: where even a window of another century holds conversations, the proof that the vendor answers costs something.
     fn bills_what_the_plan_said(&mut self, world: &World, pull: &FinishedPull) {
         let Some(plan) = &pull.counts.plan_result else { return };
         if plan.billed - plan.billed_unseen > MAX_CONVERSATION_PRICE {
-            self.fail("plan-bills-next-to-nothing", format!("{} units: {}", plan.billed, describe(pull)));
+            self.fail("plan-bills-next-to-nothing", format!("{} units: {}", plan.billed, pull.describe()));
         }
         let stands_still = |pull: &FinishedPull| {
             pull.is_quiet
@@ -620,12 +623,12 @@ impl Checker {
         if stands_still(pull) && stood_still && !tries_in_vain && billed > price {
             self.fail(
                 "bills-what-the-plan-said",
-                format!("{billed} units where {price} were said: {}", describe(pull)),
+                format!("{billed} units where {price} were said: {}", pull.describe()),
             );
         }
     }
 
-    /// Where the vendor answers nothing from some request to the last one, it is down, and no place is a gap.
+    /// Where the vendor answers nothing from some request to the last one, it is down, and the pull records no gap.
     fn notes_no_gap_while_the_vendor_is_down(
         &mut self,
         world: &World,
@@ -634,7 +637,7 @@ impl Checker {
     ) {
         let is_nothing_else = pull.fired == pull.fired_down && !world.faults.has_unreadable();
         if pull.is_down && pull.fired_down > 0 && is_nothing_else && self.gaps.total() > before.total() {
-            self.fail("no-gap-while-down", format!("{:?} after {before:?}: {}", self.gaps, describe(pull)));
+            self.fail("no-gap-while-down", format!("{:?} after {before:?}: {}", self.gaps, pull.describe()));
         }
     }
 
@@ -646,14 +649,14 @@ impl Checker {
             return;
         }
         if self.gaps.open > 0 {
-            self.fail("accepts-gaps", format!("{:?}: {}", self.gaps, describe(pull)));
+            self.fail("accepts-gaps", format!("{:?}: {}", self.gaps, pull.describe()));
         }
         let properties = world.vendor.properties();
         let is_exact =
             !properties.overcounts && !rows_can_shift(properties) && properties.shows_at_most.is_none();
         let may_mark = pull.action.accept_missing;
         if is_short && self.gaps.accepted > 0 && pull.is_quiet && pull.changes == 0 && is_exact && may_mark {
-            self.fail("accepted-gaps-are-out-of-the-verdict", describe(pull));
+            self.fail("accepted-gaps-are-out-of-the-verdict", pull.describe());
         }
     }
 
@@ -684,7 +687,7 @@ impl Checker {
                 is_in_scope(properties, conversation, pull.action.scope)
                     && shows(properties, conversation, pull.ended)
                     && !held.contains_key(&conversation.id)
-                    // What was not shown yet when an earlier pull passed its place waits for the next sweep.
+                    // What was not shown yet when an earlier pull passed its position waits for the next sweep.
                     && (!pull.is_resumed || is_shown_throughout(properties, conversation, pull))
                     && !is_between_unreadable(world, *index, pull.ended)
                     && !is_out_of_reach(world, *index, pull.ended)
@@ -694,10 +697,10 @@ impl Checker {
                     && is_in_look_back_window(properties, conversation, pull)
             })
             .collect();
-        // Without dates or single records to ask for, a page is the smallest place that can be left out.
+        // Without dates or single records to ask for, a page is the smallest unit that can be left out.
         if !lacks.is_empty() && can_narrow(world) && !(rows_can_shift(properties) && properties.is_unstable) {
             let what = format!("{} others are not archived, such as {}", lacks.len(), lacks[0]);
-            self.fail("reads-around-what-is-dead", format!("{what}: {}", describe(pull)));
+            self.fail("reads-around-what-is-dead", format!("{what}: {}", pull.describe()));
             return;
         }
         let unread = world.population.existing(pull.ended).find(|index| {
@@ -720,7 +723,7 @@ impl Checker {
         {
             self.fail(
                 "is-short-where-something-is-dead",
-                format!("{index} cannot be read: {}", describe(pull)),
+                format!("{index} cannot be read: {}", pull.describe()),
             );
         }
     }
@@ -746,14 +749,14 @@ impl Checker {
                 pull.counts.delivered.is_empty() && !held.is_empty() && !pull.action.accept_missing;
             let may_stay = fills_what_is_shown(world, &pull) || shows_nothing;
             if gaps > 0 && !world.faults.has_unreadable() && !may_stay {
-                self.fail("gaps-close", format!("{gaps} are open: {}", describe(&pull)));
+                self.fail("gaps-close", format!("{gaps} are open: {}", pull.describe()));
             }
             // Where rows change places, what was a gap may slip past the walk, and is not known to be there any longer;
-            // nor is it behind a ceiling that looks like the end.
+            // nor is it known beyond a ceiling that looks like the end.
             let may_slip = rows_can_shift(properties) && properties.is_unstable;
             let is_hidden = properties.hides_the_rest && is_cut_short(world, &pull);
             if gaps == 0 && unread && pull.counts.fine > 0 && !may_slip && !is_hidden {
-                self.fail("gaps-are-noted", describe(&pull));
+                self.fail("gaps-are-noted", pull.describe());
             }
         }
         self.latest = Some(pull);
@@ -797,12 +800,12 @@ impl Checker {
             };
             let later = world.population.conversations[index].versions.get(version + 1..=first);
             if later.is_some_and(|later| later.iter().any(|version| version.cause == Change::Reply)) {
-                self.fail("finds-late-messages", format!("{id:?} lacks a message: {}", describe(pull)));
+                self.fail("finds-late-messages", format!("{id:?} lacks a message: {}", pull.describe()));
             }
         }
     }
 
-    /// Shortly after a sweep of everything no other is due: not after one whose marks were refused, either.
+    /// Shortly after a sweep of everything no other is due: not after one whose missing marks were refused, either.
     pub fn does_not_sweep_again(&mut self, world: &mut World, _archive: &Path, scope: Scope) {
         let Some(pull) = self.latest.take() else { return };
         let is_paged = world.vendor.properties().paging != Paging::Whole;
@@ -828,7 +831,7 @@ impl Checker {
                 conversation.is_dated
                     && shows(world.vendor.properties(), conversation, pull.started)
                     // Where a row shows when it was last modified, and the conversation shows when its last message came,
-                    // a rating behind that message looks like a change, once.
+                    // a rating after that message looks like a change, once.
                     && (conversation.current().cause.is_activity() || !world.vendor.properties().finds_changes_by_list)
                     // Where the last messages came in one second, a row shows another number of them and the same time, and
                     // where it shows no time, another number alone: nobody can tell that a sweep has read the later ones, and
@@ -842,7 +845,7 @@ impl Checker {
             if let Some(index) = again {
                 self.fail(
                     "does-not-sweep-again-at-once",
-                    format!("reads {index} again: {}", describe(&pull)),
+                    format!("reads {index} again: {}", pull.describe()),
                 );
             }
         }
@@ -893,7 +896,7 @@ impl Checker {
             let was_read = pull.counts.delivered.contains_key(&index);
             let may_slip = rows_can_shift(properties) && properties.is_unstable;
             if !(was_read || may_slip || is_cut_short || world.faults.has_unreadable()) && pull.is_good() {
-                self.fail("sweeps-fully-when-due", format!("{id:?} was not read: {}", describe(&pull)));
+                self.fail("sweeps-fully-when-due", format!("{id:?} was not read: {}", pull.describe()));
             }
             // An accepted gap stays as it is, and where nobody can narrow it, so does what is around.
             let is_hidden = (is_cut_short && properties.hides_the_rest) || self.gaps.accepted > 0;
@@ -903,17 +906,17 @@ impl Checker {
             let hash = self.hash(world, index, current);
             match held.get(&id) {
                 _ if excused => {}
-                None => self.fail("converges", format!("{id:?} is not archived: {}", describe(&pull))),
+                None => self.fail("converges", format!("{id:?} is not archived: {}", pull.describe())),
                 Some(held) if held.shown != Some(hash) => {
                     self.fail(
                         "converges",
-                        format!("{id:?} is archived as it was earlier: {}", describe(&pull)),
+                        format!("{id:?} is archived as it was earlier: {}", pull.describe()),
                     );
                 }
                 Some(held) if held.is_missing => {
                     self.fail(
                         "marks-only-what-is-gone",
-                        format!("{id:?}, in a quiet world: {}", describe(&pull)),
+                        format!("{id:?}, in a quiet world: {}", pull.describe()),
                     );
                 }
                 Some(_) => {}
@@ -944,7 +947,7 @@ impl Checker {
                 };
                 let sweeps = self.whole_sweeps.iter().filter(|began| is_past(began)).count();
                 if is_askable && sweeps >= 2 {
-                    self.fail("deleted-are-missing", format!("{id:?} is not marked: {}", describe(&pull)));
+                    self.fail("deleted-are-missing", format!("{id:?} is not marked: {}", pull.describe()));
                 }
             }
         }
@@ -1005,7 +1008,7 @@ fn fills_what_is_shown(world: &World, pull: &FinishedPull) -> bool {
 /// no list names it, nobody can ask for it: no window and no cursor leads between them. A list that bills each of its rows
 /// is not read, since nobody knows what it would cost to come to the one that matters. Where there is nothing to ask for but
 /// windows of time, which are bounded by whole seconds, one that cannot be shown hides what began in its second and comes
-/// behind it.
+/// after it.
 fn is_between_unreadable(world: &World, index: usize, at: Instant) -> bool {
     let properties = world.vendor.properties();
     let of = |index: usize| &world.population.conversations[index];
@@ -1041,7 +1044,7 @@ fn dead_fail_summaries(world: &World) -> bool {
     world.faults.dead_fail_summaries && world.vendor.properties().has_summaries
 }
 
-/// Returns whether a conversation may be behind a ceiling in whatever way it is asked for: the shortest window of days
+/// Returns whether a conversation may be beyond a ceiling in whatever way it is requested: the shortest window of days
 /// that surely holds it has as many as the vendor shows, or it has no date. Neither the zone of the vendor's days nor
 /// whether the last one is included is known, so such a window has three of them.
 fn is_out_of_reach(world: &World, index: usize, at: Instant) -> bool {
@@ -1058,7 +1061,7 @@ fn is_out_of_reach(world: &World, index: usize, at: Instant) -> bool {
 }
 
 /// Returns whether a conversation may be within the bounds of a gap. Positions and the rest of a list excuse something only
-/// where an earlier run of the same sweep left them to a fault, and this one goes on behind them: a quiet walk from the
+/// where an earlier run of the same sweep left them to a fault, and this one resumes after them: a quiet walk from the
 /// beginning reads around what is dead, and passes what earlier faults left there.
 fn is_within(
     gap: &GapBounds,
@@ -1149,35 +1152,4 @@ fn looks_current(conversation: &Conversation, version: usize, first: usize, last
         (&content.title, &content.status)
     };
     !lacks_activity && (first..=last).any(|later| summary(later) == summary(version))
-}
-
-/// Writes what became of a pull in a few lines.
-pub fn describe(pull: &FinishedPull) -> String {
-    let FinishedPull {
-        action,
-        started,
-        sweep_start,
-        ended,
-        end,
-        mode,
-        is_resumed,
-        counts,
-        fired,
-        changes,
-        notes,
-        ..
-    } = pull;
-    let kinds: Vec<_> =
-        counts.by_kind.iter().map(|(kind, count): (&RequestKind, _)| format!("{kind:?} {count}")).collect();
-    format!(
-        "{end:?}, {mode:?}, resumed {is_resumed}, quiet {}, scope {:?}, {} to {} (sweep from {}), {} requests ({}), {fired} faults, {changes} changes, {} delivered, notes {notes:?}",
-        pull.is_quiet,
-        action.scope,
-        to_iso8601(*started),
-        to_iso8601(*ended),
-        to_iso8601(*sweep_start),
-        counts.requests,
-        kinds.join(", "),
-        counts.delivered.len(),
-    )
 }

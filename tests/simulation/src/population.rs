@@ -1,6 +1,6 @@
 //! The conversations of an agent and what happens to them, whatever vendor shows them.
 //!
-//! Nothing that was is forgotten: the state of every conversation at every instant can be asked.
+//! Every earlier state is kept, so that the state of a conversation at any instant can be looked up.
 
 use std::collections::BTreeMap;
 
@@ -101,7 +101,7 @@ pub enum Change {
     Created,
     /// Somebody wrote. Counts as activity.
     Reply,
-    /// The vendor dropped the last messages, since an answer was made anew. Counts as activity.
+    /// The vendor dropped the last messages, because a reply was regenerated. Counts as activity.
     Truncated,
     /// It got another title.
     Title,
@@ -127,7 +127,7 @@ impl Change {
     }
 }
 
-/// What the conversations of a vendor are like.
+/// What the conversations of a vendor look like: words, ids and possible changes.
 #[derive(Debug, Clone, Copy)]
 pub struct Profile {
     /// The vendor's words for channels, in and out of every list.
@@ -138,7 +138,7 @@ pub struct Profile {
     pub telephone_ids: u64,
     /// How many of a hundred conversations have no date, in a world that has such.
     pub undated: u64,
-    /// Whether messages can be cut off when an answer is made anew.
+    /// Whether messages can be cut off when a reply is regenerated.
     pub truncates: bool,
     /// Whether a status and a title can change.
     pub has_title_and_status: bool,
@@ -260,12 +260,12 @@ impl Population {
         content.updated = content.updated.max(at);
     }
 
-    /// Returns the place of an id.
+    /// Returns the index of the conversation with an id.
     pub fn index_of(&self, id: &str) -> Option<usize> {
         self.index_by_id.get(id).copied()
     }
 
-    /// Returns the places of all conversations that exist at an instant.
+    /// Returns the indexes of all conversations that exist at an instant.
     pub fn existing(&self, at: Instant) -> impl Iterator<Item = usize> + '_ {
         (0..self.conversations.len()).filter(move |index| self.conversations[*index].exists(at))
     }
@@ -326,8 +326,8 @@ impl Population {
         self.changes.push((now, index, change));
     }
 
-    /// Lets something happen that is drawn. What was served lately is chosen often, and so is who just wrote: people write
-    /// twice in a second. So many conversations begin at once, at most.
+    /// Draws a change and applies it. Conversations of the latest response are chosen often, and so are those
+    /// with a message in the same second. At most `max_at_once` conversations begin at once.
     pub fn draw_change(
         &mut self,
         random: &mut Random,

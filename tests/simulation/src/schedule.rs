@@ -1,4 +1,4 @@
-//! What the user does: pulls of one kind or another, with what happens to their processes and in between.
+//! What the user does: the pulls, the conditions under which each runs, and the time between them.
 
 use std::time::Duration;
 
@@ -14,7 +14,7 @@ use crate::transport::PullConditions;
 pub struct Scope {
     /// Only conversations that began at or after this instant.
     pub since: Option<Instant>,
-    /// Whether only conversations of WhatsApp are asked for.
+    /// Whether only conversations of WhatsApp are requested.
     pub is_of_channel: bool,
 }
 
@@ -33,18 +33,18 @@ pub struct Action {
     pub accept_missing: bool,
     /// Whether what cannot be read may stay unread.
     pub accept_gaps: bool,
-    /// Whether its plan is asked for first.
+    /// Whether the user asks for its plan first.
     pub asks_for_plan: bool,
-    /// What it may spend.
+    /// Its budget.
     pub budget: BudgetLimits,
-    /// What happens to its process.
+    /// The conditions under which it runs.
     pub conditions: PullConditions,
 }
 
 /// Everything that the user does.
 #[derive(Debug, Clone)]
 pub struct Schedule {
-    /// The pulls, while the world is restless.
+    /// The pulls while faults and changes happen.
     pub actions: Vec<Action>,
     /// What the pulls ask for once the world is quiet.
     pub quiet: Scope,

@@ -10,8 +10,8 @@ use std::slice;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
-use chatark_archive::{Archive, Subset, SyncMode, Verdict};
-use chatark_core::{Clock, ErrorKind, Origin, Provider, Result, SourceName, Timestamp, Window};
+use chatark_archive::{Archive, Subset, SyncMode};
+use chatark_core::{Clock, Origin, Provider, Result, SourceName, Timestamp, Window};
 use chatark_engine::{
     CancellationToken, DriftPolicy, Environment, Event, MappedSource, Observer, Outcome, PullParameters,
     RefreshPolicy, Source, Workers, plan, pull, verify,
@@ -21,8 +21,9 @@ use rusqlite::Connection;
 use tokio::sync::Notify;
 
 use crate::faults::{Fault, FaultCount, Faults};
-use crate::invariants::{self, Checker, Violation};
+use crate::invariants::{Checker, Violation};
 use crate::population::{MAX_RECORD_BYTES, Population};
+use crate::pull::{FinishedPull, PullEnd};
 use crate::random::Random;
 use crate::schedule::{Action, Schedule, Scope};
 use crate::time::{DAY, Instant, MINUTE, SECOND, Span};
@@ -32,75 +33,7 @@ use crate::transport::{
 };
 use crate::vendor::{AGENT, KEY, RequestKind, VendorApi};
 
-/// What became of one pull.
-#[derive(Debug)]
-pub struct FinishedPull {
-    /// What was asked for.
-    pub action: Action,
-    /// Whether the world was to be quiet.
-    pub is_quiet: bool,
-    /// When it began.
-    pub started: Instant,
-    /// When the sweep began that it finishes or continues.
-    pub sweep_start: Instant,
-    /// When it ended.
-    pub ended: Instant,
-    /// How it ended.
-    pub end: PullEnd,
-    /// How much it read.
-    pub mode: SyncMode,
-    /// Whether it went on from a checkpoint.
-    pub is_resumed: bool,
-    /// The beginning of the look-back window, if only recent conversations are read.
-    pub recent_since: Option<Instant>,
-    /// What the user was told.
-    pub notes: Vec<String>,
-    /// What happened at the vendor.
-    pub counts: PullCounts,
-    /// How many requests went wrong.
-    pub fired: u64,
-    /// Whether these are more than a client should survive that tries often enough.
-    pub is_heavy: bool,
-    /// How often the vendor was down.
-    pub fired_down: u64,
-    /// Whether the vendor was down at its end.
-    pub is_down: bool,
-    /// Whether the vendor answered as if there were nothing, in this run or in an earlier one of its sweep.
-    pub vendor_seemed_empty: bool,
-    /// How often a request is tried.
-    pub attempts: u32,
-    /// How many days a pull looks back.
-    pub look_back_days: u32,
-    /// How many changes there were while the sweep finished.
-    pub changes: usize,
-}
-
-/// How a pull ended.
-#[derive(Debug, Clone)]
-pub enum PullEnd {
-    /// With a verdict, and perhaps with an error.
-    Verdict(Verdict, Option<(ErrorKind, String)>),
-    /// The process was killed.
-    Killed,
-    /// It did not end in time.
-    TimeOver,
-    /// It did not begin or did not end, which is a bug.
-    Broken(String),
-}
-
-impl FinishedPull {
-    /// Returns the verdict, if there is one.
-    pub fn verdict(&self) -> Option<Verdict> {
-        if let PullEnd::Verdict(verdict, _) = self.end { Some(verdict) } else { None }
-    }
-
-    /// Returns whether everything requested was delivered, as the pull claims.
-    pub fn is_good(&self) -> bool {
-        matches!(&self.end, PullEnd::Verdict(verdict, None) if verdict.is_good())
-    }
-}
-
-/// What a seed came to.
+/// Counts over one seed, or the sum over many.
 #[derive(Debug, Clone, Default)]
 pub struct Statistics {
     /// How many pulls there were.
@@ -111,17 +44,17 @@ pub struct Statistics {
     pub conversations: u64,
     /// How often each verdict was given; `killed` and `time-over` for pulls without one.
     pub verdicts: BTreeMap<String, u64>,
-    /// How often each fault was drawn and fired at each place.
+    /// How often each fault was drawn, and how often it fired, for each kind of request.
     pub faults: BTreeMap<(Fault, RequestKind), FaultCount>,
-    /// In how many worlds a place was reached where a fault can happen.
+    /// In how many worlds each kind of request was made while faults could happen.
     pub request_kinds: BTreeMap<RequestKind, u64>,
-    /// How often something else was drawn and happened: stops, kills, jumps, budgets, dead records.
+    /// How often each other event happened: stops, kills, clock jumps, budgets, dead records.
     pub happened: BTreeMap<&'static str, u64>,
     /// The trace of one seed, where it was asked for.
     pub trace: Vec<String>,
 }
 
-/// A promise that did not hold.
+/// A seed with at least one broken promise.
 #[derive(Debug, Clone)]
 pub struct FailedSeed {
     /// The vendor.
@@ -180,7 +113,7 @@ impl Observer for PullEvents {
     }
 }
 
-/// A world, and what is known about it.
+/// A run of one seed: its world, its schedule, its archive, and the checker of the promises.
 pub struct Simulation {
     api: VendorApi,
     seed: u64,
@@ -192,13 +125,13 @@ pub struct Simulation {
     pulls: u64,
     /// When the unfinished sweep of each scope began.
     unfinished: BTreeMap<Scope, Instant>,
-    /// The scopes whose unfinished sweep met a vendor that answered as if there were nothing.
+    /// The scopes whose unfinished sweep met a vendor that answered as if it had no conversations.
     seemed_empty: BTreeSet<Scope>,
     checker: Checker,
     statistics: Statistics,
 }
 
-/// Runs one seed in a folder of its own, and returns what it came to and which promises did not hold.
+/// Runs one seed in a folder of its own, and returns its statistics, and the broken promises if there are any.
 pub fn run(api: VendorApi, seed: u64, folder: &Path, traced: bool) -> (Statistics, Option<FailedSeed>) {
     let mut simulation = Simulation::draw(api, seed, folder, traced);
     simulation.run_schedule();
@@ -395,7 +328,7 @@ impl Simulation {
             look_back_days: self.schedule.look_back_days,
             changes,
         };
-        world.note(|| format!("ended: {}", invariants::describe(&finished)));
+        world.note(|| format!("ended: {}", finished.describe()));
         if finished.is_good() {
             self.unfinished.remove(&finished.action.scope);
         } else if has_begun.is_some() {

@@ -24,7 +24,7 @@ pub fn utc(at: Instant) -> DateTime<Utc> {
     DateTime::from_timestamp_micros(at).unwrap_or_default()
 }
 
-/// Writes an instant in a format of `chrono`.
+/// Formats an instant with a format of `chrono`.
 pub fn written(at: Instant, format: &str) -> String {
     utc(at).format(format).to_string()
 }

@@ -25,7 +25,7 @@ use crate::random::Random;
 use crate::time::{DAY, Instant, Span, to_iso8601};
 use crate::vendor::{ErrorCause, KEY, Request, RequestKind, Response, Vendor};
 
-/// What happens at a certain request of a pull, to the process and not to the vendor.
+/// The conditions under which a pull runs: when it is stopped or killed, the client's clock, and changes while it runs.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct PullConditions {
     /// The user stops the pull at this request.
@@ -51,7 +51,7 @@ pub struct World {
     pub vendor: Box<dyn Vendor>,
     /// What goes wrong.
     pub faults: Faults,
-    /// What happens to the process in the present pull.
+    /// The conditions of the present pull.
     pub conditions: PullConditions,
     /// The time of the world when the present process began.
     pub base: Instant,
@@ -65,14 +65,14 @@ pub struct World {
     pub trace: Option<Vec<String>>,
     /// What happened in the present pull.
     pub pull: PullCounts,
-    /// The conversations of the latest answer.
+    /// The conversations of the latest response.
     pub recently_served: Vec<usize>,
     /// How many conversations there were when the present process began.
     pub conversations_before: usize,
 }
 
-/// After so many conversations that arrived while a pull ran, no burst comes any more. They do not cease to arrive, but
-/// with each request fewer than it may take more requests for: a pull that never ends is found.
+/// Once so many conversations have arrived during a pull, no more bursts come. Single ones still arrive, each of which
+/// allows more requests than it takes, so that a pull that never ends exceeds its bound.
 const LAST_BURST: usize = 150;
 
 /// How many requests the pull may take for each conversation.
@@ -93,9 +93,9 @@ pub struct PullCounts {
     pub billed_by_list: u64,
     /// The plan of the pull, if one was asked for.
     pub plan_result: Option<PlanResult>,
-    /// The most units that one answer cost.
+    /// The most units that one response cost.
     pub max_billed: u64,
-    /// Units of answers that broke off, so that nobody was told of them.
+    /// Units of responses that broke off, so that the client could not read their price.
     pub billed_unseen: u64,
     /// How often a first page broke off.
     pub broken_first_pages: u64,
@@ -118,7 +118,7 @@ pub struct PlanResult {
     pub requests: u64,
     /// Units that the plan itself was billed, apart from those for lists.
     pub billed: u64,
-    /// Those of them that nobody was told of.
+    /// Those of them whose price the client could not read.
     pub billed_unseen: u64,
     /// The units of a pull that stands still, as far as the plan knew.
     pub price: Option<u64>,
@@ -161,13 +161,12 @@ impl World {
         self.population.conversations.len() - self.conversations_before
     }
 
-    /// Returns whether a client can take an answer: nobody can take one with what is larger than a client takes, although
-    /// what of it comes before may be taken.
+    /// Returns whether a client can take the whole response: not if a record in it is larger than the client takes.
     fn can_be_taken(&self, delivered: &[(usize, usize)]) -> bool {
         !delivered.iter().any(|(index, _)| self.faults.huge.contains(index))
     }
 
-    /// Notes that a client has read an answer to its end.
+    /// Records that a client has read a response to its end.
     fn arrives(&mut self, delivered: &[(usize, usize)]) {
         if self.can_be_taken(delivered) {
             self.pull.delivered.extend(delivered.iter().copied());

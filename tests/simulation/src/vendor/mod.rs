@@ -27,7 +27,7 @@ pub const KEY: &str = "sk-sim/K+ey=\"7%";
 pub struct Request {
     /// The HTTP method.
     pub method: String,
-    /// The decoded parts of the path below the API root.
+    /// The decoded segments of the path after the API root.
     pub path: Vec<String>,
     /// The decoded query, in its order.
     pub query: Vec<(String, String)>,
