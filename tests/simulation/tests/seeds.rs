@@ -24,7 +24,7 @@ fn summary(api: VendorApi) -> &'static Summary {
     })
 }
 
-/// Every fault fires at each place that the walkers reach often, and everything else happens in one of a hundred worlds.
+/// Every fault fires at each kind of request that the walkers make often, and everything else happens in one of a hundred worlds.
 fn check_coverage(api: VendorApi, summary: &Summary) {
     for kind in api.request_kinds() {
         for fault in Fault::ALL.into_iter().filter(|fault| fault.fits(api, *kind)) {
@@ -100,7 +100,7 @@ fn a_seed_gives_the_same_world_and_the_same_requests_again() {
 }
 
 #[test]
-fn every_fault_is_drawn_at_every_place_in_one_of_a_hundred_worlds() {
+fn every_fault_is_drawn_for_every_kind_of_request_in_one_of_a_hundred_worlds() {
     for api in VendorApi::ALL {
         let mut drawn = BTreeMap::<_, u64>::new();
         for seed in 0..SEEDS {

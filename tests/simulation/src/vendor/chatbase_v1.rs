@@ -37,7 +37,7 @@ pub struct ChatbaseV1 {
     records: BTreeMap<(usize, usize), Bytes>,
 }
 
-/// What was drawn of a deployment.
+/// The choices of a deployment where the documents are silent or contradict each other.
 #[derive(Debug, Clone)]
 struct Choices {
     order: Order,

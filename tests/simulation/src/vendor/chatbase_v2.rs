@@ -42,7 +42,7 @@ pub struct ChatbaseV2 {
     records: BTreeMap<(usize, usize), Bytes>,
 }
 
-/// What was drawn of a deployment.
+/// The choices of a deployment where the documents are silent or contradict each other.
 #[derive(Debug, Clone)]
 struct Choices {
     paging: Paging,
@@ -757,7 +757,7 @@ impl Vendor for ChatbaseV2 {
     fn properties(&self) -> Properties {
         let choices = &self.choices;
         let has_count = matches!(choices.total_form, TotalForm::Number | TotalForm::Float | TotalForm::Text);
-        // A summary has the cursor behind its conversation.
+        // A summary has the cursor after its conversation.
         let by_summary = choices.supports.include;
         let by_time = choices.supports.dates && choices.instant_bounds == InstantBounds::Accepted;
         Properties {

@@ -57,7 +57,7 @@ enum Generation {
 /// The conversations that a request selects, whether it names them, and its window.
 type Selected = (Vec<usize>, bool, (Option<i64>, Option<i64>));
 
-/// What was drawn of a deployment.
+/// The choices of a deployment where the documents are silent or contradict each other.
 #[derive(Debug, Clone)]
 struct Choices {
     generation: Generation,

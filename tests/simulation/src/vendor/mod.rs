@@ -66,7 +66,7 @@ pub enum RequestKind {
 }
 
 impl RequestKind {
-    /// All places at which faults are drawn.
+    /// All kinds for which faults are drawn.
     pub const ALL: [Self; 4] = [Self::FirstPage, Self::LaterPage, Self::List, Self::Single];
 }
 
@@ -83,7 +83,7 @@ pub enum Paging {
     Whole,
 }
 
-/// What is true of a deployment, for the predicates. The walker is not told.
+/// Properties of a deployment, for the predicates only: the walker does not know them.
 #[derive(Debug, Clone, Copy)]
 pub struct Properties {
     /// How many conversations a page holds at most.
@@ -208,7 +208,7 @@ impl VendorApi {
         }
     }
 
-    /// Returns the places at which faults are drawn.
+    /// Returns the kinds of request for which faults are drawn.
     pub fn request_kinds(self) -> &'static [RequestKind] {
         if self == Self::ChatbaseV1 {
             &[RequestKind::FirstPage, RequestKind::LaterPage]
