@@ -10,13 +10,13 @@ use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
 
-use crate::simulation::{Failure, Statistics, run};
-use crate::vendor::Kind;
+use crate::simulation::{FailedSeed, Statistics, run};
+use crate::vendor::VendorApi;
 
 /// A seed that takes longer than this, by the clock of the machine, hangs.
 const LONGEST_SEED: Duration = Duration::from_mins(2);
 
-/// What many seeds came to.
+/// The result of many seeds.
 #[derive(Debug, Default)]
 pub struct Summary {
     /// How many seeds there were.
@@ -24,8 +24,8 @@ pub struct Summary {
     /// The statistics of all.
     pub statistics: Statistics,
     /// The seeds that failed, with the first report of each predicate.
-    pub failures: Vec<Failure>,
-    /// Seeds that did not come back.
+    pub failures: Vec<FailedSeed>,
+    /// Seeds that did not end in time, or whose thread panicked.
     pub hanging: Vec<u64>,
     /// How long it took.
     pub took: Duration,
@@ -43,7 +43,7 @@ pub fn folder() -> std::io::Result<TempDir> {
 
 /// Runs a range of seeds. `progress` is called about each second with the number of seeds done and failed.
 pub fn run_all(
-    kind: Kind,
+    api: VendorApi,
     seeds: Range<u64>,
     threads: usize,
     stops_at_first: bool,
@@ -53,23 +53,23 @@ pub fn run_all(
     let started = Instant::now();
     let next = Arc::new(AtomicU64::new(seeds.start));
     let stop = Arc::new(AtomicBool::new(false));
-    let working = Arc::new(Mutex::new(BTreeMap::<usize, (u64, Instant)>::new()));
-    let (sender, receiver) = mpsc::channel::<(Statistics, Option<Failure>)>();
+    let running = Arc::new(Mutex::new(BTreeMap::<usize, (u64, Instant)>::new()));
+    let (sender, receiver) = mpsc::channel::<(Statistics, Option<FailedSeed>)>();
     for number in 0..threads.max(1) {
         let path: PathBuf = folder.path().join(number.to_string());
-        let (next, stop, working) = (Arc::clone(&next), Arc::clone(&stop), Arc::clone(&working));
+        let (next, stop, running) = (Arc::clone(&next), Arc::clone(&stop), Arc::clone(&running));
         let (sender, end) = (sender.clone(), seeds.end);
         thread::spawn(move || {
-            let of_all = || working.lock().unwrap_or_else(PoisonError::into_inner);
+            let lock_running = || running.lock().unwrap_or_else(PoisonError::into_inner);
             loop {
                 let seed = next.fetch_add(1, Ordering::Relaxed);
                 if seed >= end || stop.load(Ordering::Relaxed) {
                     break;
                 }
-                of_all().insert(number, (seed, Instant::now()));
-                let ran = run(kind, seed, &path, false);
-                of_all().remove(&number);
-                if sender.send(ran).is_err() {
+                lock_running().insert(number, (seed, Instant::now()));
+                let result = run(api, seed, &path, false);
+                lock_running().remove(&number);
+                if sender.send(result).is_err() {
                     break;
                 }
             }
@@ -77,36 +77,36 @@ pub fn run_all(
     }
     drop(sender);
     let mut summary = Summary::default();
-    let mut told = Instant::now();
+    let mut last_report = Instant::now();
     loop {
         match receiver.recv_timeout(Duration::from_millis(500)) {
             Ok((statistics, failure)) => {
                 summary.seeds += 1;
                 summary.statistics.add(&statistics);
                 if let Some(failure) = failure {
-                    summary.failures.push(Failure { report: String::new(), ..failure });
+                    summary.failures.push(FailedSeed { report: String::new(), ..failure });
                     if stops_at_first {
                         stop.store(true, Ordering::Relaxed);
                     }
                 }
             }
             Err(mpsc::RecvTimeoutError::Disconnected) => {
-                // A thread that has panicked leaves its seed behind.
-                let working = working.lock().unwrap_or_else(PoisonError::into_inner);
-                summary.hanging = working.values().map(|(seed, _)| *seed).collect();
+                // A thread that panicked has not removed its seed.
+                let running = running.lock().unwrap_or_else(PoisonError::into_inner);
+                summary.hanging = running.values().map(|(seed, _)| *seed).collect();
                 break;
             }
             Err(mpsc::RecvTimeoutError::Timeout) => {
-                let working = working.lock().unwrap_or_else(PoisonError::into_inner);
+                let running = running.lock().unwrap_or_else(PoisonError::into_inner);
                 let hangs = |(_, since): &&(u64, Instant)| since.elapsed() > LONGEST_SEED;
-                if !working.is_empty() && working.values().filter(hangs).count() == working.len() {
-                    summary.hanging = working.values().map(|(seed, _)| *seed).collect();
+                if !running.is_empty() && running.values().filter(hangs).count() == running.len() {
+                    summary.hanging = running.values().map(|(seed, _)| *seed).collect();
                     break;
                 }
             }
         }
-        if told.elapsed() > Duration::from_secs(1) {
-            told = Instant::now();
+        if last_report.elapsed() > Duration::from_secs(1) {
+            last_report = Instant::now();
             progress(summary.seeds, summary.failures.len());
         }
     }

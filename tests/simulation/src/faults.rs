@@ -1,11 +1,11 @@
-//! What goes wrong between the walker and the vendor: by time, by place, and by record.
+//! What goes wrong between the walker and the vendor: by time, by kind of request, and by record.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::population::Population;
 use crate::random::Random;
-use crate::time::{HOUR, Instant, MINUTE, SECOND};
-use crate::vendor::{Kind, Place};
+use crate::time::{HOUR, Instant, MINUTE, SECOND, Span};
+use crate::vendor::{RequestKind, VendorApi};
 
 /// A kind of fault.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -56,28 +56,29 @@ impl Fault {
         Self::CursorRefused,
     ];
 
-    /// Returns whether it can happen at a place of a vendor.
-    pub fn fits(self, kind: Kind, place: Place) -> bool {
-        self != Self::CursorRefused || (kind.has_cursors() && matches!(place, Place::LaterPage | Place::List))
+    /// Returns whether it can happen to a kind of request of a vendor.
+    pub fn fits(self, api: VendorApi, kind: RequestKind) -> bool {
+        self != Self::CursorRefused
+            || (api.has_cursors() && matches!(kind, RequestKind::LaterPage | RequestKind::List))
     }
 }
 
 /// How long a fault lasts once it has begun.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Lasts {
+enum FaultDuration {
     Requests(u64),
-    For(Instant),
+    For(Span),
 }
 
 /// A fault that was drawn.
 #[derive(Debug, Clone)]
-struct Drawn {
+struct DrawnFault {
     fault: Fault,
-    place: Place,
-    /// In which pull, and at which request of its place.
+    kind: RequestKind,
+    /// In which pull, and from which request of its kind on.
     pull: usize,
     nth: u64,
-    lasts: Lasts,
+    lasts: FaultDuration,
     status: u16,
     began: Option<Instant>,
     left: u64,
@@ -88,7 +89,7 @@ struct Drawn {
 struct Outage {
     pull: usize,
     nth: u64,
-    lasts: Instant,
+    lasts: Span,
     is_key: bool,
     began: Option<Instant>,
 }
@@ -107,25 +108,23 @@ pub enum Fired {
 /// Everything that goes wrong in a world.
 #[derive(Debug, Default)]
 pub struct Faults {
-    drawn: Vec<Drawn>,
+    drawn: Vec<DrawnFault>,
     outage: Option<Outage>,
-    /// In which pull the vendor answers as if there were nothing.
-    empty: Option<usize>,
+    /// In which pull the vendor answers as if it had no conversations.
+    empty_in_pull: Option<usize>,
     /// The conversations that the vendor cannot show with their messages.
     pub dead: BTreeSet<usize>,
-    /// Those of them that can be shown again.
-    pub mended: BTreeSet<usize>,
     /// The conversations that are larger than a client takes.
     pub huge: BTreeSet<usize>,
     /// Whether dead ones stay so until the end.
     pub stays_dead: bool,
     /// Whether they fail a page of summaries as well.
-    pub dies_in_summaries: bool,
+    pub dead_fail_summaries: bool,
     pull: usize,
-    asked: BTreeMap<Place, u64>,
+    requests_by_kind: BTreeMap<RequestKind, u64>,
     requests: u64,
-    /// How often each kind was drawn at each place.
-    pub counts: BTreeMap<(Fault, Place), Count>,
+    /// How often each fault was drawn and fired, for each kind of request.
+    pub counts: BTreeMap<(Fault, RequestKind), FaultCount>,
     /// How often something fired in the present pull.
     pub fired: u64,
     /// Whether it was more than a client must survive that tries at least four times.
@@ -139,7 +138,7 @@ pub struct Faults {
 
 /// How often a fault was drawn, and how often it fired.
 #[derive(Debug, Clone, Copy, Default)]
-pub struct Count {
+pub struct FaultCount {
     /// In how many worlds it was drawn.
     pub drawn: u64,
     /// How often it fired.
@@ -148,28 +147,28 @@ pub struct Count {
 
 impl Faults {
     /// Draws the faults of a world with so many pulls.
-    pub fn draw(random: &mut Random, kind: Kind, population: &Population, pulls: usize) -> Self {
+    pub fn draw(random: &mut Random, api: VendorApi, population: &Population, pulls: usize) -> Self {
         let mut faults = Self::default();
         let number = if random.percent(25) { 0 } else { random.between(1, 5) };
         for _ in 0..number {
             let fault = random.pick(&Fault::ALL);
-            let place = random.pick(kind.places());
-            if !fault.fits(kind, place) {
+            let kind = random.pick(api.request_kinds());
+            if !fault.fits(api, kind) {
                 continue;
             }
             let lasts = random.weighted(&[
-                (6, Lasts::Requests(1)),
-                (3, Lasts::Requests(2)),
-                (2, Lasts::Requests(5)),
-                (2, Lasts::Requests(40)),
-                (1, Lasts::For(5 * SECOND)),
-                (1, Lasts::For(2 * MINUTE)),
-                (1, Lasts::For(2 * HOUR)),
+                (6, FaultDuration::Requests(1)),
+                (3, FaultDuration::Requests(2)),
+                (2, FaultDuration::Requests(5)),
+                (2, FaultDuration::Requests(40)),
+                (1, FaultDuration::For(5 * SECOND)),
+                (1, FaultDuration::For(2 * MINUTE)),
+                (1, FaultDuration::For(2 * HOUR)),
             ]);
             let (pull, nth) = (random.index(pulls), random.pick(&[1, 1, 1, 2, 2, 3, 5, 9]));
             let status = random.pick(&[400, 404, 410, 422]);
-            faults.drawn.push(Drawn { fault, place, pull, nth, lasts, status, began: None, left: 0 });
-            faults.counts.entry((fault, place)).or_default().drawn += 1;
+            faults.drawn.push(DrawnFault { fault, kind, pull, nth, lasts, status, began: None, left: 0 });
+            faults.counts.entry((fault, kind)).or_default().drawn += 1;
         }
         if random.percent(12) {
             let lasts = random.pick(&[10 * SECOND, 10 * MINUTE, 5 * HOUR]);
@@ -182,31 +181,31 @@ impl Faults {
             }
             faults.stays_dead = random.percent(60);
             // It follows from what was drawn, so that worlds which once failed stay as they were in all else.
-            faults.dies_in_summaries = faults.dead.iter().sum::<usize>().is_multiple_of(3);
+            faults.dead_fail_summaries = faults.dead.iter().sum::<usize>().is_multiple_of(3);
         }
         faults.huge = population.huge.iter().copied().collect();
         faults
     }
 
-    /// Draws whether there is a pull in which the vendor answers as if there were nothing, with the status 200.
-    pub fn draw_emptiness(&mut self, random: &mut Random, pulls: usize) {
-        self.empty = random.percent(4).then(|| random.index(pulls));
+    /// Draws whether there is a pull in which the vendor answers with status 200 as if it had no conversations.
+    pub fn draw_empty_pull(&mut self, random: &mut Random, pulls: usize) {
+        self.empty_in_pull = random.percent(4).then(|| random.index(pulls));
     }
 
-    /// Returns whether the vendor answers in the present pull as if there were nothing.
-    pub fn is_empty_run(&self) -> bool {
-        !self.is_over && self.empty == Some(self.pull)
+    /// Returns whether the vendor answers as if it had no conversations in the present pull.
+    pub fn vendor_seems_empty(&self) -> bool {
+        !self.is_over && self.empty_in_pull == Some(self.pull)
     }
 
-    /// Returns whether the vendor answers nothing at an instant of the present pull.
+    /// Returns whether the vendor is down at an instant of the present pull.
     pub fn is_down(&self, now: Instant) -> bool {
         let lasts = |outage: &Outage| outage.began.is_some_and(|began| now < began + outage.lasts);
         !self.is_over && self.outage.is_some_and(|outage| !outage.is_key && lasts(&outage))
     }
 
     /// Returns whether a conversation cannot be read.
-    pub fn is_unreadable(&self, place: usize) -> bool {
-        self.dead.contains(&place) || self.huge.contains(&place)
+    pub fn is_unreadable(&self, index: usize) -> bool {
+        self.dead.contains(&index) || self.huge.contains(&index)
     }
 
     /// Returns whether anything cannot be read.
@@ -218,8 +217,8 @@ impl Faults {
     pub fn begin_pull(&mut self, pull: usize) {
         (self.pull, self.requests, self.fired) = (pull, 0, 0);
         (self.is_heavy, self.cursors_refused, self.fired_down) = (false, 0, 0);
-        self.asked.clear();
-        if self.is_empty_run() {
+        self.requests_by_kind.clear();
+        if self.vendor_seems_empty() {
             (self.fired, self.is_heavy) = (1, true);
         }
     }
@@ -228,15 +227,15 @@ impl Faults {
     pub fn end(&mut self) {
         self.is_over = true;
         if !self.stays_dead {
-            self.mended = std::mem::take(&mut self.dead);
+            self.dead.clear();
         }
     }
 
     /// Counts a request, and returns what goes wrong with it.
-    pub fn at(&mut self, place: Place, has_cursor: bool, now: Instant) -> Option<Fired> {
+    pub fn fault_at(&mut self, kind: RequestKind, has_cursor: bool, now: Instant) -> Option<Fired> {
         self.requests += 1;
-        let asked = self.asked.entry(place).or_default();
-        *asked += 1;
+        let nth = self.requests_by_kind.entry(kind).or_default();
+        *nth += 1;
         if self.is_over {
             return None;
         }
@@ -251,34 +250,34 @@ impl Faults {
                 return Some(if outage.is_key { Fired::KeyExpired } else { Fired::Down });
             }
         }
-        let (pull, asked) = (self.pull, *asked);
+        let (pull, nth) = (self.pull, *nth);
         for drawn in &mut self.drawn {
-            if drawn.place != place || (drawn.fault == Fault::CursorRefused && !has_cursor) {
+            if drawn.kind != kind || (drawn.fault == Fault::CursorRefused && !has_cursor) {
                 continue;
             }
-            if drawn.began.is_none() && drawn.pull == pull && drawn.nth <= asked {
+            if drawn.began.is_none() && drawn.pull == pull && drawn.nth <= nth {
                 drawn.began = Some(now);
-                drawn.left = if let Lasts::Requests(number) = drawn.lasts { number } else { 0 };
+                drawn.left = if let FaultDuration::Requests(number) = drawn.lasts { number } else { 0 };
             }
             let Some(began) = drawn.began else { continue };
             let fires = match drawn.lasts {
-                Lasts::Requests(_) => {
+                FaultDuration::Requests(_) => {
                     let fires = drawn.left > 0;
                     drawn.left = drawn.left.saturating_sub(1);
                     fires
                 }
-                Lasts::For(span) => now < began + span,
+                FaultDuration::For(span) => now < began + span,
             };
             if fires {
                 self.fired += 1;
                 self.cursors_refused += u64::from(drawn.fault == Fault::CursorRefused);
                 let lasts_shortly = match drawn.lasts {
-                    Lasts::Requests(number) => number <= 2,
-                    Lasts::For(_) => false,
+                    FaultDuration::Requests(number) => number <= 2,
+                    FaultDuration::For(_) => false,
                 };
                 let is_light = lasts_shortly && !matches!(drawn.fault, Fault::LongWait | Fault::Stalled);
                 self.is_heavy |= !is_light || self.cursors_refused > 1 || self.fired > 3;
-                self.counts.entry((drawn.fault, place)).or_default().fired += 1;
+                self.counts.entry((drawn.fault, kind)).or_default().fired += 1;
                 return Some(Fired::Fault(drawn.fault, drawn.status));
             }
         }
@@ -287,8 +286,8 @@ impl Faults {
 
     /// Returns whether a response would show a record that the vendor cannot show, and counts that as a fault.
     pub fn fail_if_dead(&mut self, delivered: &[(usize, usize)], summaries: &[usize]) -> bool {
-        let is_dead = delivered.iter().any(|(place, _)| self.dead.contains(place))
-            || (self.dies_in_summaries && summaries.iter().any(|place| self.dead.contains(place)));
+        let is_dead = delivered.iter().any(|(index, _)| self.dead.contains(index))
+            || (self.dead_fail_summaries && summaries.iter().any(|index| self.dead.contains(index)));
         self.fired += u64::from(is_dead);
         self.is_heavy |= is_dead;
         is_dead
@@ -300,21 +299,21 @@ impl Faults {
     }
 
     /// Writes what was drawn, for a report.
-    pub fn shown(&self, population: &Population) -> String {
+    pub fn describe(&self, population: &Population) -> String {
         let mut lines: Vec<String> = self
             .drawn
             .iter()
             .map(|drawn| {
-                let Drawn { fault, place, pull, nth, lasts, status, .. } = drawn;
-                format!("{fault:?} at {place:?}, pull {pull}, request {nth}, {lasts:?}, status {status}")
+                let DrawnFault { fault, kind, pull, nth, lasts, status, .. } = drawn;
+                format!("{fault:?} at {kind:?}, pull {pull}, request {nth}, {lasts:?}, status {status}")
             })
             .collect();
         lines.extend(self.outage.map(|outage| format!("{outage:?}")));
-        lines.extend(self.empty.map(|pull| format!("nothing is shown in pull {pull}")));
-        lines.extend(self.huge.iter().map(|place| format!("huge record {place}")));
-        for place in &self.dead {
-            let id = &population.conversations[*place].id;
-            lines.push(format!("dead record {place} {id:?}, stays: {}", self.stays_dead));
+        lines.extend(self.empty_in_pull.map(|pull| format!("nothing is shown in pull {pull}")));
+        lines.extend(self.huge.iter().map(|index| format!("huge record {index}")));
+        for index in &self.dead {
+            let id = &population.conversations[*index].id;
+            lines.push(format!("dead record {index} {id:?}, stays: {}", self.stays_dead));
         }
         lines.join("\n    ")
     }

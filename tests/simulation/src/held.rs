@@ -9,9 +9,9 @@ use rusqlite::{Connection, OpenFlags};
 /// The hash of the bytes of a record.
 pub type Hash = [u8; 32];
 
-/// What is held of one conversation.
+/// What the archive holds of one conversation.
 #[derive(Debug, Clone, Default)]
-pub struct Held {
+pub struct ArchivedConversation {
     /// The hashes of all versions, the oldest first.
     pub versions: Vec<Hash>,
     /// The hash of the version that the archive shows.
@@ -20,7 +20,7 @@ pub struct Held {
     pub is_missing: bool,
 }
 
-/// Looks into an archive beside the product, over one connection for as long as the file is the same.
+/// Reads an archive without the product's code, over one connection for as long as the file is the same.
 #[derive(Debug, Default)]
 pub struct Reader {
     open: Option<(PathBuf, Connection)>,
@@ -39,7 +39,7 @@ impl Reader {
     }
 
     /// Reads what an archive holds of every conversation, by id.
-    pub fn held(&mut self, path: &Path) -> rusqlite::Result<BTreeMap<String, Held>> {
+    pub fn held(&mut self, path: &Path) -> rusqlite::Result<BTreeMap<String, ArchivedConversation>> {
         let mut statement = self.connection(path)?.prepare_cached(
             "SELECT record.id, raw.sha256, raw.version = conversation.raw_version, missing_since IS NOT NULL
              FROM raw JOIN record USING (record_key)
@@ -47,7 +47,7 @@ impl Reader {
              WHERE record.stream = 'conversations' AND record.parent = '' AND surface = 'export' ORDER BY raw_key",
         )?;
         let mut rows = statement.query([])?;
-        let mut held = BTreeMap::<String, Held>::new();
+        let mut held = BTreeMap::<String, ArchivedConversation>::new();
         while let Some(row) = rows.next()? {
             let conversation = held.entry(row.get(0)?).or_default();
             let hash = row.get(1)?;
@@ -61,11 +61,11 @@ impl Reader {
     }
 
     /// Returns how many gaps are open, and whether they were accepted.
-    pub fn open_gaps(&mut self, path: &Path) -> rusqlite::Result<Gaps> {
+    pub fn count_gaps(&mut self, path: &Path) -> rusqlite::Result<GapCounts> {
         let mut statement = self
             .connection(path)?
             .prepare_cached("SELECT accepted_at IS NOT NULL FROM gap WHERE closed_at IS NULL")?;
-        let mut gaps = Gaps::default();
+        let mut gaps = GapCounts::default();
         let mut rows = statement.query([])?;
         while let Some(row) = rows.next()? {
             if row.get(0)? { gaps.accepted += 1 } else { gaps.open += 1 }
@@ -95,16 +95,16 @@ impl Reader {
 
 /// How many gaps an archive notes that were not closed.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Gaps {
+pub struct GapCounts {
     /// Those that affect a verdict.
     pub open: u64,
     /// Those that the user accepted.
     pub accepted: u64,
 }
 
-impl Gaps {
+impl GapCounts {
     /// Returns how many there are in all.
-    pub fn all(self) -> u64 {
+    pub fn total(self) -> u64 {
         self.open + self.accepted
     }
 }

@@ -8,6 +8,7 @@
 //! | how requests reach the world | `transport` |
 //! | what the user does | `schedule` |
 //! | one seed from its beginning to its end | `simulation` |
+//! | a pull that has ended | `pull` |
 //! | the promises | `invariants` |
 //! | many seeds on all cores | `batch` |
 //!
@@ -24,6 +25,7 @@ pub mod faults;
 pub mod held;
 pub mod invariants;
 pub mod population;
+pub mod pull;
 pub mod random;
 pub mod schedule;
 pub mod simulation;

@@ -12,11 +12,11 @@ use std::thread;
 
 use chatark_simulation::batch::{Summary, folder, run_all};
 use chatark_simulation::simulation::run;
-use chatark_simulation::vendor::Kind;
+use chatark_simulation::vendor::VendorApi;
 
 /// What the command line says.
 struct Arguments {
-    kinds: Vec<Kind>,
+    apis: Vec<VendorApi>,
     seeds: Range<u64>,
     seed: Option<u64>,
     threads: usize,
@@ -26,7 +26,7 @@ struct Arguments {
 }
 
 fn main() -> ExitCode {
-    let arguments = match read() {
+    let arguments = match parse_arguments() {
         Ok(arguments) => arguments,
         Err(problem) => {
             eprintln!(
@@ -36,18 +36,18 @@ fn main() -> ExitCode {
         }
     };
     let mut has_failed = false;
-    for kind in &arguments.kinds {
+    for api in &arguments.apis {
         has_failed |= match arguments.seed {
-            Some(seed) => alone(*kind, seed, arguments.keep.as_deref()),
-            None => many(*kind, &arguments),
+            Some(seed) => run_one(*api, seed, arguments.keep.as_deref()),
+            None => run_many(*api, &arguments),
         };
     }
     ExitCode::from(u8::from(has_failed))
 }
 
-fn read() -> Result<Arguments, String> {
+fn parse_arguments() -> Result<Arguments, String> {
     let mut arguments = Arguments {
-        kinds: Kind::ALL.to_vec(),
+        apis: VendorApi::ALL.to_vec(),
         seeds: 0..1_000,
         seed: None,
         threads: thread::available_parallelism().map_or(1, usize::from),
@@ -63,7 +63,7 @@ fn read() -> Result<Arguments, String> {
             "--vendor" => {
                 let name = value()?;
                 if name != "all" {
-                    arguments.kinds = vec![name.parse()?];
+                    arguments.apis = vec![name.parse()?];
                 }
             }
             "--seeds" => {
@@ -83,35 +83,35 @@ fn read() -> Result<Arguments, String> {
 }
 
 /// Runs one seed with its trace, and returns whether it failed.
-fn alone(kind: Kind, seed: u64, keep: Option<&Path>) -> bool {
+fn run_one(api: VendorApi, seed: u64, keep: Option<&Path>) -> bool {
     let Ok(folder) = folder() else { return true };
-    let (statistics, failure) = run(kind, seed, keep.unwrap_or(folder.path()), true);
+    let (statistics, failure) = run(api, seed, keep.unwrap_or(folder.path()), true);
     match &failure {
         Some(failure) => println!("{}", failure.report),
-        None => println!("{}\n{} seed {seed} holds", statistics.trace.join("\n"), kind.name()),
+        None => println!("{}\n{} seed {seed} holds", statistics.trace.join("\n"), api.name()),
     }
     failure.is_some()
 }
 
 /// Runs many seeds, and returns whether one failed.
-fn many(kind: Kind, arguments: &Arguments) -> bool {
-    let name = kind.name();
+fn run_many(api: VendorApi, arguments: &Arguments) -> bool {
+    let name = api.name();
     let all = arguments.seeds.end.saturating_sub(arguments.seeds.start);
     let progress = |done, failed| eprint!("\r{name}: {done} of {all} seeds, {failed} failed ");
     let summary =
-        run_all(kind, arguments.seeds.clone(), arguments.threads, arguments.stops_at_first, progress);
+        run_all(api, arguments.seeds.clone(), arguments.threads, arguments.stops_at_first, progress);
     let Ok(summary) = summary else { return true };
     eprintln!();
-    show(kind, &summary, arguments.shows_all);
+    print_summary(api, &summary, arguments.shows_all);
     !summary.failures.is_empty() || !summary.hanging.is_empty()
 }
 
-fn show(kind: Kind, summary: &Summary, shows_all: bool) {
+fn print_summary(api: VendorApi, summary: &Summary, shows_all: bool) {
     let statistics = &summary.statistics;
     let seconds = summary.took.as_secs_f64();
     println!(
         "{}: {} seeds in {seconds:.1} s ({:.0} per second), {} pulls, {} requests, {} conversations",
-        kind.name(),
+        api.name(),
         summary.seeds,
         summary.seeds as f64 / seconds,
         statistics.pulls,
@@ -119,15 +119,18 @@ fn show(kind: Kind, summary: &Summary, shows_all: bool) {
         statistics.conversations
     );
     println!("  verdicts: {:?}", statistics.verdicts);
-    println!("  happened in so many worlds: {:?}", statistics.happened);
-    println!("  places reached in so many worlds: {:?}", statistics.places);
+    println!("  events, each with the number of worlds where it happened: {:?}", statistics.happened);
+    println!(
+        "  kinds of request, each with the number of worlds that made one: {:?}",
+        statistics.request_kinds
+    );
     let mut by_fault = BTreeMap::<_, Vec<String>>::new();
-    for ((fault, place), count) in &statistics.faults {
-        let text = format!("{place:?} {}/{}", count.drawn, count.fired);
+    for ((fault, kind), count) in &statistics.faults {
+        let text = format!("{kind:?} {}/{}", count.drawn, count.fired);
         by_fault.entry(*fault).or_default().push(text);
     }
-    for (fault, places) in by_fault {
-        println!("  {fault:?} drawn/fired: {}", places.join(", "));
+    for (fault, request_kinds) in by_fault {
+        println!("  {fault:?} drawn/fired: {}", request_kinds.join(", "));
     }
     for (predicate, (count, seeds)) in summary.broken() {
         println!("  BROKEN {predicate}: {count} seeds, such as {seeds:?}");

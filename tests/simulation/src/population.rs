@@ -1,6 +1,6 @@
 //! The conversations of an agent and what happens to them, whatever vendor shows them.
 //!
-//! Nothing that was is forgotten: the state of every conversation at every instant can be asked.
+//! Every earlier state is kept, so that the state of a conversation at any instant can be looked up.
 
 use std::collections::BTreeMap;
 
@@ -11,14 +11,14 @@ use crate::time::{DAY, HOUR, Instant, MINUTE, SECOND};
 pub const MARKER: &str = "zqxtext";
 
 /// The largest conversation in bytes that the client of a simulation takes.
-pub const LARGEST_ELEMENT: usize = 40_000;
+pub const MAX_RECORD_BYTES: usize = 40_000;
 
 /// All conversations of an agent.
 #[derive(Debug, Default)]
 pub struct Population {
     /// The conversations, those that were deleted included.
     pub conversations: Vec<Conversation>,
-    places: BTreeMap<String, usize>,
+    index_by_id: BTreeMap<String, usize>,
     serial: u64,
     /// The conversations that are larger than a client takes.
     pub huge: Vec<usize>,
@@ -101,7 +101,7 @@ pub enum Change {
     Created,
     /// Somebody wrote. Counts as activity.
     Reply,
-    /// The vendor dropped the last messages, since an answer was made anew. Counts as activity.
+    /// The vendor dropped the last messages, because a reply was regenerated. Counts as activity.
     Truncated,
     /// It got another title.
     Title,
@@ -127,9 +127,9 @@ impl Change {
     }
 }
 
-/// What the conversations of a vendor are like.
+/// What the conversations of a vendor look like: words, ids and possible changes.
 #[derive(Debug, Clone, Copy)]
-pub struct Habits {
+pub struct Profile {
     /// The vendor's words for channels, in and out of every list.
     pub channels: &'static [Option<&'static str>],
     /// The vendor's words for a status.
@@ -138,7 +138,7 @@ pub struct Habits {
     pub telephone_ids: u64,
     /// How many of a hundred conversations have no date, in a world that has such.
     pub undated: u64,
-    /// Whether messages can be cut off when an answer is made anew.
+    /// Whether messages can be cut off when a reply is regenerated.
     pub truncates: bool,
     /// Whether a status and a title can change.
     pub has_title_and_status: bool,
@@ -155,7 +155,7 @@ struct Arrival {
 
 impl Population {
     /// Draws the conversations that an agent has at the beginning.
-    pub fn draw(random: &mut Random, habits: &Habits, now: Instant) -> Self {
+    pub fn draw(random: &mut Random, profile: &Profile, now: Instant) -> Self {
         let mut population = Self::default();
         let size = random.weighted(&[
             (4, (0, 0)),
@@ -168,20 +168,20 @@ impl Population {
         ]);
         let size = random.between(size.0, size.1).unsigned_abs();
         let odd_ids = random.pick(&[0, 0, 5, 40]);
-        let undated = if random.percent(30) { habits.undated } else { 0 };
+        let undated = if random.percent(30) { profile.undated } else { 0 };
         for created in beginnings(random, size, now) {
             population.add(
                 random,
-                habits,
+                profile,
                 Arrival { created, appeared: Instant::MIN, now },
                 odd_ids,
                 undated,
             );
         }
         if random.percent(4) && !population.conversations.is_empty() {
-            let place = random.index(population.conversations.len());
-            let content = &mut population.conversations[place].versions[0].content;
-            let text = format!("{MARKER} {}", "long ".repeat(LARGEST_ELEMENT / 5));
+            let index = random.index(population.conversations.len());
+            let content = &mut population.conversations[index].versions[0].content;
+            let text = format!("{MARKER} {}", "long ".repeat(MAX_RECORD_BYTES / 5));
             content.messages.push(Message {
                 id: "msg_huge".to_owned(),
                 is_customers: true,
@@ -191,14 +191,14 @@ impl Population {
                 score: None,
                 is_tool: false,
             });
-            population.huge.push(place);
+            population.huge.push(index);
         }
         if random.per_mille(3) {
             // Two thousand in one second, as an import makes them.
             let at = now - random.between(1, 700) * DAY;
             for _ in 0..random.between(1_800, 2_300) {
                 let created = at + random.between(0, SECOND - 1);
-                population.add(random, habits, Arrival { created, appeared: Instant::MIN, now }, 0, 0);
+                population.add(random, profile, Arrival { created, appeared: Instant::MIN, now }, 0, 0);
             }
         }
         population
@@ -208,18 +208,18 @@ impl Population {
     fn add(
         &mut self,
         random: &mut Random,
-        habits: &Habits,
+        profile: &Profile,
         arrival: Arrival,
         odd_ids: u64,
         undated: u64,
     ) -> usize {
         let Arrival { created, appeared, now } = arrival;
         self.serial += 1;
-        let id = id(random, habits, self.serial, created, odd_ids);
+        let id = id(random, profile, self.serial, created, odd_ids);
         let mut content = Content {
             title: random.percent(70).then(|| format!("Order {} {MARKER}", self.serial)),
-            status: random.pick(habits.statuses).to_owned(),
-            channel: random.pick(habits.channels).map(str::to_owned),
+            status: random.pick(profile.statuses).to_owned(),
+            channel: random.pick(profile.channels).map(str::to_owned),
             user: random.percent(20).then(|| format!("user_{}", self.serial % 7)),
             name: random.percent(30).then(|| format!("Ada {MARKER} {}", self.serial)),
             updated: created,
@@ -231,19 +231,19 @@ impl Population {
         for _ in 0..random.weighted(&[(1, 0), (3, 1), (4, 2), (2, 4), (1, 9)]) {
             let step = random.pick(&[0, 0, SECOND / 3, 9 * SECOND, 4 * MINUTE, 3 * HOUR]);
             let at = (content.updated + step).min(latest);
-            self.say(random, &mut content, at);
+            self.add_message(random, &mut content, at);
         }
         let version = Version { from: appeared, cause: Change::Created, content };
         let is_dated = !random.percent(undated);
-        let place = self.conversations.len();
-        self.places.insert(id.clone(), place);
+        let index = self.conversations.len();
+        self.index_by_id.insert(id.clone(), index);
         let versions = vec![version];
         self.conversations.push(Conversation { id, created, is_dated, appeared, deleted: None, versions });
-        place
+        index
     }
 
     /// Adds a message to a conversation.
-    fn say(&mut self, random: &mut Random, content: &mut Content, at: Instant) {
+    fn add_message(&mut self, random: &mut Random, content: &mut Content, at: Instant) {
         self.serial += 1;
         let is_customers =
             content.messages.last().is_some_and(|last| !last.is_customers) || random.percent(30);
@@ -260,49 +260,50 @@ impl Population {
         content.updated = content.updated.max(at);
     }
 
-    /// Returns the place of an id.
-    pub fn place(&self, id: &str) -> Option<usize> {
-        self.places.get(id).copied()
+    /// Returns the index of the conversation with an id.
+    pub fn index_of(&self, id: &str) -> Option<usize> {
+        self.index_by_id.get(id).copied()
     }
 
-    /// Returns the places of all conversations that exist at an instant.
+    /// Returns the indexes of all conversations that exist at an instant.
     pub fn existing(&self, at: Instant) -> impl Iterator<Item = usize> + '_ {
-        (0..self.conversations.len()).filter(move |place| self.conversations[*place].exists(at))
+        (0..self.conversations.len()).filter(move |index| self.conversations[*index].exists(at))
     }
 
     /// Lets a new conversation begin.
-    pub fn begin(&mut self, random: &mut Random, habits: &Habits, now: Instant) -> usize {
-        let place = self.add(random, habits, Arrival { created: now, appeared: now, now }, 5, habits.undated);
-        self.changes.push((now, place, Change::Created));
-        place
+    pub fn begin_conversation(&mut self, random: &mut Random, profile: &Profile, now: Instant) -> usize {
+        let index =
+            self.add(random, profile, Arrival { created: now, appeared: now, now }, 5, profile.undated);
+        self.changes.push((now, index, Change::Created));
+        index
     }
 
     /// Deletes a conversation.
-    pub fn delete(&mut self, place: usize, now: Instant) {
-        let conversation = &mut self.conversations[place];
+    pub fn delete(&mut self, index: usize, now: Instant) {
+        let conversation = &mut self.conversations[index];
         if conversation.deleted.is_none() {
             conversation.deleted = Some(now);
-            self.changes.push((now, place, Change::Deleted));
+            self.changes.push((now, index, Change::Deleted));
         }
     }
 
     /// Lets something happen to a conversation.
-    pub fn change(
+    pub fn apply_change(
         &mut self,
         random: &mut Random,
-        habits: &Habits,
-        place: usize,
+        profile: &Profile,
+        index: usize,
         change: Change,
         now: Instant,
     ) {
-        let mut content = self.conversations[place].current().content.clone();
+        let mut content = self.conversations[index].current().content.clone();
         let answers = |message: &&mut Message| !message.is_customers && !message.is_tool;
         match change {
-            Change::Deleted => return self.delete(place, now),
+            Change::Deleted => return self.delete(index, now),
             Change::Created => return,
             Change::Reply => {
                 for _ in 0..random.between(1, 3) {
-                    self.say(random, &mut content, now);
+                    self.add_message(random, &mut content, now);
                 }
             }
             Change::Truncated => {
@@ -311,7 +312,7 @@ impl Population {
                 content.updated = now;
             }
             Change::Title => content.title = Some(format!("Renamed {} {MARKER}", random.below(9))),
-            Change::Status => random.pick(habits.statuses).clone_into(&mut content.status),
+            Change::Status => random.pick(profile.statuses).clone_into(&mut content.status),
             Change::Feedback => match content.messages.iter_mut().rfind(answers) {
                 Some(answer) => answer.feedback = Some(!answer.feedback.unwrap_or(false)),
                 None => content.rating = Some(!content.rating.unwrap_or(false)),
@@ -321,53 +322,53 @@ impl Population {
                 None => content.rating = Some(!content.rating.unwrap_or(false)),
             },
         }
-        self.conversations[place].versions.push(Version { from: now, cause: change, content });
-        self.changes.push((now, place, change));
+        self.conversations[index].versions.push(Version { from: now, cause: change, content });
+        self.changes.push((now, index, change));
     }
 
-    /// Lets something happen that is drawn. What was served lately is chosen often, and so is who just wrote: people write
-    /// twice in a second. So many conversations begin at once, at most.
-    pub fn live(
+    /// Draws a change and applies it. Conversations of the latest response are chosen often, and so are those
+    /// with a message in the same second. At most `max_at_once` conversations begin at once.
+    pub fn draw_change(
         &mut self,
         random: &mut Random,
-        habits: &Habits,
-        lately: &[usize],
+        profile: &Profile,
+        recently_served: &[usize],
         now: Instant,
-        most_at_once: usize,
+        max_at_once: usize,
     ) {
-        let just_wrote = |place: &&usize| {
-            let conversation = &self.conversations[**place];
+        let just_wrote = |index: &&usize| {
+            let conversation = &self.conversations[**index];
             let updated = conversation.current().content.updated;
             conversation.exists(now) && updated.div_euclid(SECOND) == now.div_euclid(SECOND)
         };
-        let again = lately.iter().find(just_wrote).copied().filter(|_| random.percent(60));
-        if let Some(place) = again {
-            return self.change(random, habits, place, Change::Reply, now);
+        let again = recently_served.iter().find(just_wrote).copied().filter(|_| random.percent(60));
+        if let Some(index) = again {
+            return self.apply_change(random, profile, index, Change::Reply, now);
         }
-        let kind = random.weighted(&[
+        let change = random.weighted(&[
             (25, Change::Created),
             (30, Change::Reply),
-            (if habits.truncates { 5 } else { 0 }, Change::Truncated),
-            (if habits.has_title_and_status { 5 } else { 0 }, Change::Title),
-            (if habits.has_title_and_status { 5 } else { 0 }, Change::Status),
+            (if profile.truncates { 5 } else { 0 }, Change::Truncated),
+            (if profile.has_title_and_status { 5 } else { 0 }, Change::Title),
+            (if profile.has_title_and_status { 5 } else { 0 }, Change::Status),
             (10, Change::Feedback),
             (5, Change::Score),
             (15, Change::Deleted),
         ]);
-        if kind == Change::Created {
+        if change == Change::Created {
             let burst: usize = random.weighted(&[(9, 1), (1, 30)]);
-            for _ in 0..most_at_once.min(burst) {
-                self.begin(random, habits, now);
+            for _ in 0..max_at_once.min(burst) {
+                self.begin_conversation(random, profile, now);
             }
             return;
         }
-        let place = if !lately.is_empty() && random.percent(60) {
-            lately[random.index(lately.len())]
+        let index = if !recently_served.is_empty() && random.percent(60) {
+            recently_served[random.index(recently_served.len())]
         } else {
             random.index(self.conversations.len())
         };
-        if self.conversations.get(place).is_some_and(|conversation| conversation.exists(now)) {
-            self.change(random, habits, place, kind, now);
+        if self.conversations.get(index).is_some_and(|conversation| conversation.exists(now)) {
+            self.apply_change(random, profile, index, change, now);
         }
     }
 }
@@ -423,9 +424,9 @@ fn beginnings(random: &mut Random, size: u64, now: Instant) -> Vec<Instant> {
 }
 
 /// Draws an id.
-fn id(random: &mut Random, habits: &Habits, serial: u64, created: Instant, odd: u64) -> String {
+fn id(random: &mut Random, profile: &Profile, serial: u64, created: Instant, odd: u64) -> String {
     let number = 15_550_000_000 + serial;
-    if random.percent(habits.telephone_ids) {
+    if random.percent(profile.telephone_ids) {
         return format!("+{number}");
     }
     if random.percent(odd) {
@@ -462,7 +463,7 @@ fn id(random: &mut Random, habits: &Habits, serial: u64, created: Instant, odd: 
 mod tests {
     use super::*;
 
-    const HABITS: Habits = Habits {
+    const PROFILE: Profile = Profile {
         channels: &[None, Some("API")],
         statuses: &["ongoing"],
         telephone_ids: 5,
@@ -474,26 +475,26 @@ mod tests {
     #[test]
     fn every_state_can_be_asked() {
         let mut random = Random::new(3);
-        let mut population = Population::draw(&mut random, &HABITS, 1_790_000_000 * SECOND);
+        let mut population = Population::draw(&mut random, &PROFILE, 1_790_000_000 * SECOND);
         let now = 1_790_000_000 * SECOND;
-        let place = population.begin(&mut random, &HABITS, now);
-        let before = population.conversations[place].at(now).content.messages.len();
-        population.change(&mut random, &HABITS, place, Change::Reply, now + 5);
-        population.delete(place, now + 9);
-        let conversation = &population.conversations[place];
+        let index = population.begin_conversation(&mut random, &PROFILE, now);
+        let before = population.conversations[index].at(now).content.messages.len();
+        population.apply_change(&mut random, &PROFILE, index, Change::Reply, now + 5);
+        population.delete(index, now + 9);
+        let conversation = &population.conversations[index];
         assert_eq!(conversation.at(now + 4).content.messages.len(), before);
         assert!(conversation.at(now + 5).content.messages.len() > before);
         assert!(
             conversation.exists(now + 8) && !conversation.exists(now + 9) && !conversation.exists(now - 1)
         );
-        assert_eq!(population.place(&conversation.id), Some(place));
+        assert_eq!(population.index_of(&conversation.id), Some(index));
     }
 
     #[test]
     fn ids_are_unique() {
         for seed in 0..200 {
-            let population = Population::draw(&mut Random::new(seed), &HABITS, 1_790_000_000 * SECOND);
-            assert_eq!(population.places.len(), population.conversations.len(), "{seed}");
+            let population = Population::draw(&mut Random::new(seed), &PROFILE, 1_790_000_000 * SECOND);
+            assert_eq!(population.index_by_id.len(), population.conversations.len(), "{seed}");
         }
     }
 }

@@ -1,4 +1,4 @@
-//! What the user does: pulls of one kind or another, with what happens to their processes and in between.
+//! What the user does: the pulls, the conditions under which each runs, and the time between them.
 
 use std::time::Duration;
 
@@ -6,15 +6,15 @@ use chatark_core::Channel;
 use chatark_http::BudgetLimits;
 
 use crate::random::Random;
-use crate::time::{DAY, HOUR, Instant, MINUTE, SECOND};
-use crate::transport::Plan;
+use crate::time::{DAY, HOUR, Instant, MINUTE, SECOND, Span};
+use crate::transport::PullConditions;
 
 /// What a pull asks for.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Scope {
     /// Only conversations that began at or after this instant.
     pub since: Option<Instant>,
-    /// Whether only conversations of WhatsApp are asked for.
+    /// Whether only conversations of WhatsApp are requested.
     pub is_of_channel: bool,
 }
 
@@ -22,7 +22,7 @@ pub struct Scope {
 #[derive(Debug, Clone)]
 pub struct Action {
     /// How much time passes before it.
-    pub pause: Instant,
+    pub pause: Span,
     /// How often something happens to a conversation in this time.
     pub changes: u64,
     /// What it asks for.
@@ -33,18 +33,18 @@ pub struct Action {
     pub accept_missing: bool,
     /// Whether what cannot be read may stay unread.
     pub accept_gaps: bool,
-    /// Whether its plan is asked for first.
-    pub plans: bool,
-    /// What it may spend.
+    /// Whether the user asks for its plan first.
+    pub asks_for_plan: bool,
+    /// Its budget.
     pub budget: BudgetLimits,
-    /// What happens to its process.
-    pub plan: Plan,
+    /// The conditions under which it runs.
+    pub conditions: PullConditions,
 }
 
 /// Everything that the user does.
 #[derive(Debug, Clone)]
 pub struct Schedule {
-    /// The pulls, while the world is restless.
+    /// The pulls while faults and changes happen.
     pub actions: Vec<Action>,
     /// What the pulls ask for once the world is quiet.
     pub quiet: Scope,
@@ -53,7 +53,7 @@ pub struct Schedule {
     /// Whether what cannot be read may stay unread once the world is quiet.
     pub accepts_gaps: bool,
     /// Whether plans are asked for once the world is quiet.
-    pub plans: bool,
+    pub asks_for_plan: bool,
     /// After how many days everything is read again.
     pub full_sweep_days: u32,
     /// How many days a pull looks back.
@@ -86,7 +86,7 @@ impl Schedule {
         ]));
         let windowed = Scope { since, is_of_channel: false };
         let of_channel = Scope { since: None, is_of_channel: true };
-        let habit = random.weighted(&[
+        let usual_scope = random.weighted(&[
             (60, None),
             (15, Some(Scope::default())),
             (12, Some(windowed)),
@@ -97,15 +97,15 @@ impl Schedule {
         let actions = (0..pulls)
             .map(|number| {
                 let mixed = random.weighted(&[(8, Scope::default()), (1, windowed), (1, of_channel)]);
-                Action::draw(random, number, habit.unwrap_or(mixed), is_metered)
+                Action::draw(random, number, usual_scope.unwrap_or(mixed), is_metered)
             })
             .collect();
         Self {
             actions,
-            quiet: habit.unwrap_or_default(),
+            quiet: usual_scope.unwrap_or_default(),
             accepts_missing: random.percent(60),
             accepts_gaps: false,
-            plans: false,
+            asks_for_plan: false,
             full_sweep_days: random.pick(&[0, 1, 7, 30]),
             look_back_days: random.pick(&[1, 7, 30]),
             attempts: random.pick(&[2_u32, 4, 6, 6]),
@@ -118,32 +118,32 @@ impl Schedule {
     pub fn draw_options(&mut self, random: &mut Random, is_metered: bool) {
         for action in &mut self.actions {
             action.accept_gaps = random.percent(10);
-            action.plans = is_metered && random.percent(15);
+            action.asks_for_plan = is_metered && random.percent(15);
             if random.percent(4) {
-                action.plan.jump_at = Some((0, random.pick(&[3_653 * DAY, 3_653 * DAY, -400 * DAY])));
+                action.conditions.jump_at = Some((0, random.pick(&[3_653 * DAY, 3_653 * DAY, -400 * DAY])));
             }
         }
         self.accepts_gaps = random.percent(15);
-        self.plans = is_metered && random.percent(40);
+        self.asks_for_plan = is_metered && random.percent(40);
     }
 }
 
 impl Action {
     fn draw(random: &mut Random, number: usize, scope: Scope, is_metered: bool) -> Self {
         let gaps = [0, SECOND, 30 * SECOND, 10 * MINUTE, 6 * HOUR, 2 * DAY, 10 * DAY, 45 * DAY];
-        let at = |random: &mut Random| random.pick(&[1, 1, 2, 3, 5, 8, 13, 30, 80]);
+        let draw_request = |random: &mut Random| random.pick(&[1, 1, 2, 3, 5, 8, 13, 30, 80]);
         let some = |is: bool, at: u64| is.then_some(at);
-        let plan = Plan {
-            stop_at: some(random.percent(8), at(random)),
-            kill_at: some(random.percent(12), at(random)),
+        let conditions = PullConditions {
+            stop_at: some(random.percent(8), draw_request(random)),
+            kill_at: some(random.percent(12), draw_request(random)),
             jump_at: random
                 .percent(6)
-                .then(|| (at(random), random.pick(&[3_653 * DAY, -400 * DAY, 40 * DAY, -HOUR]))),
-            liveliness: random.pick(&[0, 0, 0, 20, 100, 500]),
-            most_requests: u64::MAX,
+                .then(|| (draw_request(random), random.pick(&[3_653 * DAY, -400 * DAY, 40 * DAY, -HOUR]))),
+            changes_per_mille: random.pick(&[0, 0, 0, 20, 100, 500]),
+            max_requests: u64::MAX,
         };
         let budget = BudgetLimits {
-            requests: some(random.percent(8), at(random)),
+            requests: some(random.percent(8), draw_request(random)),
             quota: some(is_metered && random.percent(15), random.pick(&[1, 5, 20, 100])),
             duration: random.percent(4).then(|| Duration::from_secs(random.pick(&[1, 10, 300]))),
         };
@@ -154,14 +154,14 @@ impl Action {
             full: random.percent(12),
             accept_missing: random.percent(20),
             accept_gaps: false,
-            plans: false,
+            asks_for_plan: false,
             budget,
-            plan,
+            conditions,
         }
     }
 
     /// Returns a pull of a quiet world.
-    pub fn quiet(schedule: &Schedule, pause: Instant, most_requests: u64) -> Self {
+    pub fn quiet(schedule: &Schedule, pause: Span, max_requests: u64) -> Self {
         Self {
             pause,
             changes: 0,
@@ -169,9 +169,9 @@ impl Action {
             full: false,
             accept_missing: schedule.accepts_missing,
             accept_gaps: schedule.accepts_gaps,
-            plans: schedule.plans,
+            asks_for_plan: schedule.asks_for_plan,
             budget: BudgetLimits::default(),
-            plan: Plan { most_requests, ..Plan::default() },
+            conditions: PullConditions { max_requests, ..PullConditions::default() },
         }
     }
 }

@@ -10,8 +10,8 @@ use std::slice;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
-use chatark_archive::{Archive, Subset, SyncMode, Verdict};
-use chatark_core::{Clock, ErrorKind, Origin, Provider, Result, SourceName, Timestamp, Window};
+use chatark_archive::{Archive, Subset, SyncMode};
+use chatark_core::{Clock, Origin, Provider, Result, SourceName, Timestamp, Window};
 use chatark_engine::{
     CancellationToken, DriftPolicy, Environment, Event, MappedSource, Observer, Outcome, PullParameters,
     RefreshPolicy, Source, Workers, plan, pull, verify,
@@ -20,90 +20,23 @@ use chatark_http::{Budget, BudgetLimits, Connector, Jitter, Policy, SecretString
 use rusqlite::Connection;
 use tokio::sync::Notify;
 
-use crate::faults::{Count, Fault, Faults};
-use crate::invariants::{self, Checker, Violation};
-use crate::population::{LARGEST_ELEMENT, Population};
+use crate::faults::{Fault, FaultCount, Faults};
+use crate::invariants::{Checker, Violation};
+use crate::population::{MAX_RECORD_BYTES, Population};
+use crate::pull::{FinishedPull, PullEnd};
 use crate::random::Random;
 use crate::schedule::{Action, Schedule, Scope};
-use crate::time::{DAY, Instant, MINUTE, SECOND};
+use crate::time::{DAY, Instant, MINUTE, SECOND, Span};
 use crate::transport::{
-    KEY, LONGEST_PULL, Plan, Planned, PullCounts, REQUESTS_EACH, SimulatedTransport, World, client_clock,
-    lock,
+    LONGEST_PULL, PlanResult, PullConditions, PullCounts, REQUESTS_PER_CONVERSATION, SimulatedTransport,
+    World, client_clock, lock,
 };
-use crate::vendor::{AGENT, Kind, Place};
+use crate::vendor::{AGENT, KEY, RequestKind, VendorApi};
 
 /// The most lines of a trace that a report shows.
 const MAX_TRACE_LINES: usize = 20_000;
 
-/// What became of one pull.
-#[derive(Debug)]
-pub struct Ran {
-    /// What was asked for.
-    pub action: Action,
-    /// Whether the world was to be quiet.
-    pub is_quiet: bool,
-    /// When it began.
-    pub started: Instant,
-    /// When the sweep began that it finishes or continues.
-    pub sweep_start: Instant,
-    /// When it ended.
-    pub ended: Instant,
-    /// How it ended.
-    pub end: End,
-    /// How much it read.
-    pub mode: SyncMode,
-    /// Whether it went on from a checkpoint.
-    pub is_resumed: bool,
-    /// The beginning of the look-back window, if only recent conversations are read.
-    pub recent_since: Option<Instant>,
-    /// What the user was told.
-    pub notes: Vec<String>,
-    /// What happened at the vendor.
-    pub counts: PullCounts,
-    /// How many requests went wrong.
-    pub fired: u64,
-    /// Whether these are more than a client should survive that tries often enough.
-    pub is_heavy: bool,
-    /// How often the vendor was down.
-    pub fired_down: u64,
-    /// Whether the vendor was down at its end.
-    pub is_down: bool,
-    /// Whether the vendor answered as if there were nothing, in this run or in an earlier one of its sweep.
-    pub was_empty: bool,
-    /// How often a request is tried.
-    pub attempts: u32,
-    /// How many days a pull looks back.
-    pub look_back_days: u32,
-    /// How many changes there were while the sweep ran.
-    pub changes: usize,
-}
-
-/// How a pull ended.
-#[derive(Debug, Clone)]
-pub enum End {
-    /// With a verdict, and perhaps with an error.
-    Verdict(Verdict, Option<(ErrorKind, String)>),
-    /// The process was killed.
-    Killed,
-    /// It did not end in time.
-    TimeOver,
-    /// It did not begin or did not end, which is a bug.
-    Broken(String),
-}
-
-impl Ran {
-    /// Returns the verdict, if there is one.
-    pub fn verdict(&self) -> Option<Verdict> {
-        if let End::Verdict(verdict, _) = self.end { Some(verdict) } else { None }
-    }
-
-    /// Returns whether everything requested was delivered, as the pull claims.
-    pub fn is_good(&self) -> bool {
-        matches!(&self.end, End::Verdict(verdict, None) if verdict.is_good())
-    }
-}
-
-/// What a seed came to.
+/// Counts over one seed, or the sum over many.
 #[derive(Debug, Clone, Default)]
 pub struct Statistics {
     /// How many pulls there were.
@@ -114,21 +47,21 @@ pub struct Statistics {
     pub conversations: u64,
     /// How often each verdict was given; `killed` and `time-over` for pulls without one.
     pub verdicts: BTreeMap<String, u64>,
-    /// How often each fault was drawn and fired at each place.
-    pub faults: BTreeMap<(Fault, Place), Count>,
-    /// In how many worlds a place was reached where a fault can happen.
-    pub places: BTreeMap<Place, u64>,
-    /// How often something else was drawn and happened: stops, kills, jumps, budgets, dead records.
+    /// How often each fault was drawn, and how often it fired, for each kind of request.
+    pub faults: BTreeMap<(Fault, RequestKind), FaultCount>,
+    /// In how many worlds each kind of request was made while faults could happen.
+    pub request_kinds: BTreeMap<RequestKind, u64>,
+    /// How often each other event happened: stops, kills, clock jumps, budgets, dead records.
     pub happened: BTreeMap<&'static str, u64>,
     /// The trace of one seed, where it was asked for.
     pub trace: Vec<String>,
 }
 
-/// A promise that did not hold.
+/// A seed with at least one broken promise.
 #[derive(Debug, Clone)]
-pub struct Failure {
+pub struct FailedSeed {
     /// The vendor.
-    pub kind: Kind,
+    pub api: VendorApi,
     /// The seed.
     pub seed: u64,
     /// Whether the deployment does what the newest documents say.
@@ -162,13 +95,13 @@ fn with_small_pages(path: &Path) -> rusqlite::Result<()> {
 }
 
 #[derive(Default)]
-struct Notes {
+struct PullEvents {
     notes: Mutex<Vec<String>>,
     /// Whether the pull resumes a sweep, and since when it looks back, once it has begun.
     started: Mutex<Option<(bool, Option<Instant>)>>,
 }
 
-impl Observer for Notes {
+impl Observer for PullEvents {
     fn event(&self, _source: &SourceName, event: &Event<'_>) {
         match event {
             Event::Note(note) => {
@@ -183,9 +116,9 @@ impl Observer for Notes {
     }
 }
 
-/// A world, and what is known about it.
+/// A run of one seed: its world, its schedule, its archive, and the checker of the promises.
 pub struct Simulation {
-    kind: Kind,
+    api: VendorApi,
     seed: u64,
     world: Arc<Mutex<World>>,
     schedule: Schedule,
@@ -195,72 +128,72 @@ pub struct Simulation {
     pulls: u64,
     /// When the unfinished sweep of each scope began.
     unfinished: BTreeMap<Scope, Instant>,
-    /// The scopes whose unfinished sweep met a vendor that answered as if there were nothing.
-    fooled: BTreeSet<Scope>,
+    /// The scopes whose unfinished sweep met a vendor that answered as if it had no conversations.
+    seemed_empty: BTreeSet<Scope>,
     checker: Checker,
     statistics: Statistics,
 }
 
-/// Runs one seed in a folder of its own, and returns what it came to and which promises did not hold.
-pub fn run(kind: Kind, seed: u64, folder: &Path, traced: bool) -> (Statistics, Option<Failure>) {
-    let mut simulation = Simulation::draw(kind, seed, folder, traced);
-    simulation.act();
-    simulation.verify();
+/// Runs one seed in a folder of its own, and returns its statistics, and the broken promises if there are any.
+pub fn run(api: VendorApi, seed: u64, folder: &Path, traced: bool) -> (Statistics, Option<FailedSeed>) {
+    let mut simulation = Simulation::draw(api, seed, folder, traced);
+    simulation.run_schedule();
+    simulation.verify_archive();
     let failure = simulation.failure();
     (simulation.into_statistics(), failure)
 }
 
 /// Draws one seed without running it, and returns which faults were drawn.
-pub fn drawn_faults(kind: Kind, seed: u64) -> BTreeMap<(Fault, Place), Count> {
-    Parts::draw(kind, seed).faults.counts
+pub fn drawn_faults(api: VendorApi, seed: u64) -> BTreeMap<(Fault, RequestKind), FaultCount> {
+    DrawnWorld::draw(api, seed).faults.counts
 }
 
 /// What is drawn for a world.
-struct Parts {
+struct DrawnWorld {
     now: Instant,
     population: Population,
     schedule: Schedule,
     faults: Faults,
 }
 
-impl Parts {
-    fn draw(kind: Kind, seed: u64) -> Self {
+impl DrawnWorld {
+    fn draw(api: VendorApi, seed: u64) -> Self {
         let mut random = Random::of(seed, "world");
         let now = 1_780_000_000 * SECOND + random.between(0, 400 * DAY);
-        let population = Population::draw(&mut Random::of(seed, "population"), kind.habits(), now);
-        let mut schedule = Schedule::draw(&mut Random::of(seed, "schedule"), now, kind.is_metered());
-        schedule.draw_options(&mut Random::of(seed, "options"), kind.is_metered());
+        let population = Population::draw(&mut Random::of(seed, "population"), api.profile(), now);
+        let mut schedule = Schedule::draw(&mut Random::of(seed, "schedule"), now, api.is_metered());
+        schedule.draw_options(&mut Random::of(seed, "options"), api.is_metered());
         let pulls = schedule.actions.len();
-        let mut faults = Faults::draw(&mut Random::of(seed, "faults"), kind, &population, pulls);
-        faults.draw_emptiness(&mut Random::of(seed, "emptiness"), pulls);
+        let mut faults = Faults::draw(&mut Random::of(seed, "faults"), api, &population, pulls);
+        faults.draw_empty_pull(&mut Random::of(seed, "emptiness"), pulls);
         Self { now, population, schedule, faults }
     }
 }
 
 impl Simulation {
-    fn draw(kind: Kind, seed: u64, folder: &Path, traced: bool) -> Self {
-        let Parts { now, population, schedule, faults } = Parts::draw(kind, seed);
-        let vendor = kind.draw(&mut Random::of(seed, "deployment"));
+    fn draw(api: VendorApi, seed: u64, folder: &Path, traced: bool) -> Self {
+        let DrawnWorld { now, population, schedule, faults } = DrawnWorld::draw(api, seed);
+        let vendor = api.draw(&mut Random::of(seed, "deployment"));
         let world = World {
             population,
-            habits: kind.habits(),
+            profile: api.profile(),
             vendor,
             faults,
-            plan: Plan::default(),
+            conditions: PullConditions::default(),
             base: now,
             started: None,
             client_ahead: 0,
-            live: Random::of(seed, "life"),
+            changes_random: Random::of(seed, "life"),
             trace: traced.then(Vec::new),
             pull: PullCounts::default(),
-            lately: Vec::new(),
+            recently_served: Vec::new(),
             conversations_before: 0,
         };
         let _ = fs::remove_dir_all(folder);
         let _ = fs::create_dir_all(folder);
         let _ = fs::write(folder.join("0.db"), empty_archive(folder));
         Self {
-            kind,
+            api,
             seed,
             world: Arc::new(Mutex::new(world)),
             schedule,
@@ -269,14 +202,14 @@ impl Simulation {
             files: 0,
             pulls: 0,
             unfinished: BTreeMap::new(),
-            fooled: BTreeSet::new(),
+            seemed_empty: BTreeSet::new(),
             checker: Checker::default(),
             statistics: Statistics::default(),
         }
     }
 
     /// Does everything that the schedule says, then lets the world be quiet.
-    fn act(&mut self) {
+    fn run_schedule(&mut self) {
         for (number, action) in self.schedule.actions.clone().iter().enumerate() {
             self.pass_time(action.pause, action.changes);
             lock(&self.world).faults.begin_pull(number);
@@ -306,10 +239,10 @@ impl Simulation {
         }
     }
 
-    fn quiet_pull(&mut self, pause: Instant, number: usize) -> bool {
+    fn quiet_pull(&mut self, pause: Span, number: usize) -> bool {
         self.pass_time(pause, 0);
         lock(&self.world).faults.begin_pull(number);
-        self.pull(&Action::quiet(&self.schedule, pause, self.most_requests()), true)
+        self.pull(&Action::quiet(&self.schedule, pause, self.max_requests()), true)
     }
 
     fn check(&mut self, predicate: impl FnOnce(&mut Checker, &mut World, &Path, Scope)) {
@@ -317,15 +250,15 @@ impl Simulation {
     }
 
     /// Proves the archive: its structure, its bytes, its rows and its counts, after all stops and kills.
-    fn verify(&mut self) {
+    fn verify_archive(&mut self) {
         if !self.seed.is_multiple_of(8) {
             return;
         }
         let verified = Archive::open(&self.archive, Timestamp::EARLIEST).and_then(|archive| {
             let source = SourceName::new("shop")?;
             let agent_id = AGENT.to_owned();
-            let origin = Arc::new(Origin { source, provider: self.kind.name().to_owned(), agent_id });
-            let mapped = [MappedSource { origin, mapper: self.kind.mapper() }];
+            let origin = Arc::new(Origin { source, provider: self.api.name().to_owned(), agent_id });
+            let mapped = [MappedSource { origin, mapper: self.api.mapper() }];
             let verified = verify(&archive, &[], &mapped, Subset::WHOLE, &CancellationToken::new());
             archive.close()?;
             verified
@@ -334,22 +267,21 @@ impl Simulation {
     }
 
     /// The most requests that a pull may take, whatever goes wrong.
-    fn most_requests(&self) -> u64 {
+    fn max_requests(&self) -> u64 {
         let world = lock(&self.world);
         let conversations = world.population.conversations.len() as u64;
-        // Where pages and summaries fail alike, each second is searched for by itself.
-        let each = if world.faults.dies_in_summaries { 3 * REQUESTS_EACH } else { REQUESTS_EACH };
-        600 + each * conversations
+        600 + REQUESTS_PER_CONVERSATION * conversations
     }
 
-    fn pass_time(&mut self, pause: Instant, changes: u64) {
+    fn pass_time(&mut self, pause: Span, changes: u64) {
         let mut world = lock(&self.world);
         let world = &mut *world;
         let begin = world.base;
         for number in 0..changes {
             let at = begin + pause / (changes.cast_signed() + 1) * (number.cast_signed() + 1);
-            let (live, habits, lately) = (&mut world.live, world.habits, world.lately.clone());
-            world.population.live(live, habits, &lately, at, usize::MAX);
+            let (live, profile, recently_served) =
+                (&mut world.changes_random, world.profile, world.recently_served.clone());
+            world.population.draw_change(live, profile, &recently_served, at, usize::MAX);
         }
         world.base = begin + pause + SECOND / 7;
         let what = world.population.changes.len();
@@ -359,12 +291,13 @@ impl Simulation {
     /// Runs a pull in a process of its own, checks what it came to, and returns whether there is a point in going on.
     fn pull(&mut self, action: &Action, is_quiet: bool) -> bool {
         self.pulls += 1;
-        let most_requests = action.plan.most_requests.min(self.most_requests());
-        let action = Action { plan: Plan { most_requests, ..action.plan }, ..action.clone() };
+        let max_requests = action.conditions.max_requests.min(self.max_requests());
+        let action =
+            Action { conditions: PullConditions { max_requests, ..action.conditions }, ..action.clone() };
         let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build();
         let Ok(runtime) = runtime else { return false };
-        let notes = Arc::new(Notes::default());
-        let (started, end, mode) = runtime.block_on(self.process(&action, &notes));
+        let notes = Arc::new(PullEvents::default());
+        let (started, end, mode) = runtime.block_on(self.run_process(&action, &notes));
         drop(runtime);
         let has_begun = *notes.started.lock().unwrap_or_else(PoisonError::into_inner);
         let (is_resumed, recent_since) = has_begun.unwrap_or_default();
@@ -376,7 +309,7 @@ impl Simulation {
         let ended = world.base;
         let changes =
             world.population.changes.iter().filter(|(at, ..)| *at >= sweep_start && *at <= ended).count();
-        let ran = Ran {
+        let finished = FinishedPull {
             action,
             is_quiet,
             started,
@@ -392,33 +325,38 @@ impl Simulation {
             is_heavy: world.faults.is_heavy,
             fired_down: world.faults.fired_down,
             is_down: world.faults.is_down(ended),
-            was_empty: world.faults.is_empty_run() || (is_resumed && self.fooled.contains(&action_scope)),
+            vendor_seemed_empty: world.faults.vendor_seems_empty()
+                || (is_resumed && self.seemed_empty.contains(&action_scope)),
             attempts: self.schedule.attempts,
             look_back_days: self.schedule.look_back_days,
             changes,
         };
-        world.note(|| format!("ended: {}", invariants::shown(&ran)));
-        if ran.is_good() {
-            self.unfinished.remove(&ran.action.scope);
+        world.note(|| format!("ended: {}", finished.describe()));
+        if finished.is_good() {
+            self.unfinished.remove(&finished.action.scope);
         } else if has_begun.is_some() {
             // One that was killed while it was planned leaves an earlier sweep to be resumed.
-            self.unfinished.insert(ran.action.scope, sweep_start);
+            self.unfinished.insert(finished.action.scope, sweep_start);
         }
-        if ran.was_empty && !ran.is_good() {
-            self.fooled.insert(action_scope);
+        if finished.vendor_seemed_empty && !finished.is_good() {
+            self.seemed_empty.insert(action_scope);
         } else {
-            self.fooled.remove(&action_scope);
+            self.seemed_empty.remove(&action_scope);
         }
-        self.statistics.count(&ran);
-        self.checker.after_pull(&mut world, &self.archive, ran);
+        self.statistics.count(&finished);
+        self.checker.after_pull(&mut world, &self.archive, finished);
         !self.checker.violations.iter().any(Violation::is_fatal)
     }
 
     /// The process of a pull, to its end or until it is killed.
-    async fn process(&mut self, action: &Action, notes: &Arc<Notes>) -> (Instant, End, SyncMode) {
+    async fn run_process(
+        &mut self,
+        action: &Action,
+        notes: &Arc<PullEvents>,
+    ) -> (Instant, PullEnd, SyncMode) {
         let started = {
             let mut world = lock(&self.world);
-            world.begin_process(action.plan);
+            world.begin_process(action.conditions);
             world.note(|| format!("pull {action:?}"));
             world.now()
         };
@@ -428,7 +366,7 @@ impl Simulation {
             () = kill.notified() => None,
             outcome = tokio::time::timeout(
                 Duration::from_micros(LONGEST_PULL.unsigned_abs()),
-                self.real_pull(action, Arc::clone(&kill), notes),
+                self.run_pull(action, Arc::clone(&kill), notes),
             ) => Some(outcome),
         };
         let (end, mode) = match outcome {
@@ -436,13 +374,13 @@ impl Simulation {
                 let error = outcome.error.as_ref().map(|error| {
                     (error.kind(), format!("{error} {}", error.hint_text().unwrap_or_default()))
                 });
-                (End::Verdict(outcome.verdict, error), outcome.mode)
+                (PullEnd::Verdict(outcome.verdict, error), outcome.mode)
             }
-            Some(Ok(Err(error))) => (End::Broken(error.to_string()), SyncMode::Full),
-            Some(Err(_)) => (End::TimeOver, SyncMode::Full),
-            None => (End::Killed, SyncMode::Full),
+            Some(Ok(Err(error))) => (PullEnd::Broken(error.to_string()), SyncMode::Full),
+            Some(Err(_)) => (PullEnd::TimeOver, SyncMode::Full),
+            None => (PullEnd::Killed, SyncMode::Full),
         };
-        if matches!(end, End::Killed | End::TimeOver) {
+        if matches!(end, PullEnd::Killed | PullEnd::TimeOver) {
             self.copy_archive();
         }
         lock(&self.world).end_process();
@@ -460,11 +398,11 @@ impl Simulation {
         self.archive = next;
     }
 
-    async fn real_pull(&self, action: &Action, kill: Arc<Notify>, notes: &Arc<Notes>) -> Result<Outcome> {
+    async fn run_pull(&self, action: &Action, kill: Arc<Notify>, notes: &Arc<PullEvents>) -> Result<Outcome> {
         let stop = CancellationToken::new();
         let clock = client_clock(&self.world);
         let transport = SimulatedTransport::new(Arc::clone(&self.world), stop.clone(), kill, 1);
-        let size_limits = SizeLimits { element: LARGEST_ELEMENT, ..SizeLimits::default() };
+        let size_limits = SizeLimits { element: MAX_RECORD_BYTES, ..SizeLimits::default() };
         let connector = Connector {
             transport: Some(Arc::new(transport)),
             clock: clock.clone(),
@@ -473,16 +411,16 @@ impl Simulation {
             policy: Policy { max_attempts: self.schedule.attempts, size_limits, ..Policy::default() },
             ..Connector::new("shop", SecretString::from(KEY))
         };
-        let provider: Arc<dyn Provider> = Arc::from(self.kind.connect(connector)?);
+        let provider: Arc<dyn Provider> = Arc::from(self.api.connect(connector)?);
         let origin = Origin {
             source: SourceName::new("shop")?,
-            provider: self.kind.name().to_owned(),
+            provider: self.api.name().to_owned(),
             agent_id: AGENT.to_owned(),
         };
         let source = Source {
             origin: Arc::new(origin),
             provider,
-            mapper: self.kind.mapper(),
+            mapper: self.api.mapper(),
             refresh: RefreshPolicy {
                 full_sweep_days: self.schedule.full_sweep_days,
                 look_back_days: self.schedule.look_back_days,
@@ -500,22 +438,22 @@ impl Simulation {
             ..PullParameters::default()
         };
         let archive = Archive::open(&self.archive, clock.now())?;
-        if action.plans {
-            self.plan(&archive, &source, &what, &clock).await;
+        if action.asks_for_plan {
+            self.make_plan(&archive, &source, &what, &clock).await;
         }
         let environment = Environment { clock, workers: Workers::Inline };
-        let observer: Arc<dyn Observer> = Arc::<Notes>::clone(notes);
+        let observer: Arc<dyn Observer> = Arc::<PullEvents>::clone(notes);
         let (archive, mut outcomes) = pull(archive, vec![source], what, observer, environment, stop).await?;
         archive.close()?;
         Ok(outcomes.remove(0))
     }
 
     /// Asks for the plan of a pull. What it says is kept; that it cannot say anything is no failure.
-    async fn plan(&self, archive: &Archive, source: &Source, what: &PullParameters, clock: &Clock) {
+    async fn make_plan(&self, archive: &Archive, source: &Source, what: &PullParameters, clock: &Clock) {
         let planned = plan(Some(archive), slice::from_ref(source), what, clock).await;
         let Some(Ok(planned)) = planned.ok().and_then(|mut plans| plans.pop()) else { return };
         let counts = &mut lock(&self.world).pull;
-        counts.planned = Some(Planned {
+        counts.plan_result = Some(PlanResult {
             mode: planned.mode,
             requests: counts.requests,
             billed: counts.billed - counts.billed_by_list,
@@ -538,7 +476,7 @@ impl Simulation {
         statistics
     }
 
-    fn failure(&self) -> Option<Failure> {
+    fn failure(&self) -> Option<FailedSeed> {
         let violations = &self.checker.violations;
         violations.first()?;
         let predicates = violations.iter().map(|violation| violation.predicate).collect();
@@ -547,13 +485,13 @@ impl Simulation {
         let what = all.join("\n");
         let world = lock(&self.world);
         let mut report = format!(
-            "{} seed {}\n{what}\n\ndeployment: {:?}\ntruth: {:?}\nschedule: {:#?}\nfaults:\n    {}\n",
-            self.kind.name(),
+            "{} seed {}\n{what}\n\ndeployment: {:?}\nproperties: {:?}\nschedule: {:#?}\nfaults:\n    {}\n",
+            self.api.name(),
             self.seed,
             world.vendor,
-            world.vendor.truth(),
+            world.vendor.properties(),
             self.schedule,
-            world.faults.shown(&world.population),
+            world.faults.describe(&world.population),
         );
         if let Some(trace) = &world.trace {
             let first = trace.len().saturating_sub(MAX_TRACE_LINES);
@@ -563,39 +501,39 @@ impl Simulation {
                 report.push('\n');
             }
         }
-        let is_documented = world.vendor.truth().is_documented;
-        Some(Failure { is_documented, kind: self.kind, seed: self.seed, predicates, what, report })
+        let is_documented = world.vendor.properties().is_documented;
+        Some(FailedSeed { is_documented, api: self.api, seed: self.seed, predicates, what, report })
     }
 }
 
 impl Statistics {
-    fn count(&mut self, ran: &Ran) {
+    fn count(&mut self, pull: &FinishedPull) {
         self.pulls += 1;
-        self.requests += ran.counts.requests;
-        let word = match &ran.end {
-            End::Verdict(verdict, _) => verdict.as_str(),
-            End::Killed => "killed",
-            End::TimeOver => "time-over",
-            End::Broken(_) => "broken",
+        self.requests += pull.counts.requests;
+        let word = match &pull.end {
+            PullEnd::Verdict(verdict, _) => verdict.as_str(),
+            PullEnd::Killed => "killed",
+            PullEnd::TimeOver => "time-over",
+            PullEnd::Broken(_) => "broken",
         };
         *self.verdicts.entry(word.to_owned()).or_default() += 1;
         // Once the world is quiet, no fault happens.
-        for place in ran.counts.by_place.keys().filter(|_| !ran.is_quiet) {
-            self.places.insert(*place, 1);
+        for kind in pull.counts.by_kind.keys().filter(|_| !pull.is_quiet) {
+            self.request_kinds.insert(*kind, 1);
         }
-        let Action { plan, budget, .. } = &ran.action;
-        let reached = |at: Option<u64>| at.is_some_and(|at| at <= ran.counts.requests);
+        let Action { conditions, budget, .. } = &pull.action;
+        let reached = |at: Option<u64>| at.is_some_and(|at| at <= pull.counts.requests);
         for (what, happened) in [
-            ("stop", reached(plan.stop_at)),
-            ("kill", reached(plan.kill_at)),
-            ("clock jump", reached(plan.jump_at.map(|(at, _)| at))),
+            ("stop", reached(conditions.stop_at)),
+            ("kill", reached(conditions.kill_at)),
+            ("clock jump", reached(conditions.jump_at.map(|(at, _)| at))),
             ("budget", *budget != BudgetLimits::default()),
-            ("changes while running", ran.changes > 0),
-            ("resumed", ran.is_resumed),
-            ("empty run", ran.was_empty),
-            ("down at the end", ran.is_down),
-            ("plan", ran.counts.planned.is_some()),
-            ("gaps are accepted", ran.action.accept_gaps),
+            ("changes while running", pull.changes > 0),
+            ("resumed", pull.is_resumed),
+            ("empty run", pull.vendor_seemed_empty),
+            ("down at the end", pull.is_down),
+            ("plan", pull.counts.plan_result.is_some()),
+            ("gaps are accepted", pull.action.accept_gaps),
         ] {
             *self.happened.entry(what).or_default() += u64::from(happened);
         }
@@ -614,8 +552,8 @@ impl Statistics {
             sum.drawn += count.drawn.min(1);
             sum.fired += count.fired.min(1);
         }
-        for (place, count) in &other.places {
-            *self.places.entry(*place).or_default() += count;
+        for (kind, count) in &other.request_kinds {
+            *self.request_kinds.entry(*kind).or_default() += count;
         }
         for (what, count) in &other.happened {
             *self.happened.entry(what).or_default() += (*count).min(1);

@@ -7,27 +7,30 @@ use chrono::{DateTime, NaiveDate, NaiveDateTime, Utc};
 /// An instant of the world: microseconds since 1970.
 pub type Instant = i64;
 
+/// A length of time in the world, in microseconds.
+pub type Span = i64;
+
 /// A second in microseconds.
-pub const SECOND: Instant = 1_000_000;
+pub const SECOND: Span = 1_000_000;
 /// A minute in microseconds.
-pub const MINUTE: Instant = 60 * SECOND;
+pub const MINUTE: Span = 60 * SECOND;
 /// An hour in microseconds.
-pub const HOUR: Instant = 60 * MINUTE;
+pub const HOUR: Span = 60 * MINUTE;
 /// A day in microseconds.
-pub const DAY: Instant = 24 * HOUR;
+pub const DAY: Span = 24 * HOUR;
 
 /// Returns an instant as a calendar time in UTC.
 pub fn utc(at: Instant) -> DateTime<Utc> {
     DateTime::from_timestamp_micros(at).unwrap_or_default()
 }
 
-/// Writes an instant in a format of `chrono`.
+/// Formats an instant with a format of `chrono`.
 pub fn written(at: Instant, format: &str) -> String {
     utc(at).format(format).to_string()
 }
 
 /// Writes an instant for a report.
-pub fn shown(at: Instant) -> String {
+pub fn to_iso8601(at: Instant) -> String {
     written(at, "%Y-%m-%dT%H:%M:%S%.3fZ")
 }
 

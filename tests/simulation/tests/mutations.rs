@@ -2,16 +2,16 @@
 
 use std::path::Path;
 
-/// Returns the places of a patch: the file, and the lines that must follow one another in it.
-fn places(patch: &str) -> Vec<(String, String)> {
-    let mut places: Vec<(String, String)> = Vec::new();
+/// Returns the hunks of a patch: the file, and the lines that must follow one another in it.
+fn hunks(patch: &str) -> Vec<(String, String)> {
+    let mut hunks: Vec<(String, String)> = Vec::new();
     let mut file = String::new();
     for line in patch.lines() {
         if let Some(name) = line.strip_prefix("+++ b/") {
             name.clone_into(&mut file);
         } else if line.starts_with("@@") {
-            places.push((file.clone(), String::new()));
-        } else if let Some((name, expected)) = places.last_mut()
+            hunks.push((file.clone(), String::new()));
+        } else if let Some((name, expected)) = hunks.last_mut()
             && *name == file
             && let Some(text) = line.strip_prefix(' ').or_else(|| line.strip_prefix('-'))
             && !line.starts_with("--- ")
@@ -20,7 +20,7 @@ fn places(patch: &str) -> Vec<(String, String)> {
             expected.push('\n');
         }
     }
-    places
+    hunks
 }
 
 #[test]
@@ -30,9 +30,9 @@ fn every_patch_fits_the_code() {
     let mut patches = 0;
     for entry in std::fs::read_dir(folder).unwrap() {
         let path = entry.unwrap().path();
-        let places = places(&std::fs::read_to_string(&path).unwrap());
-        assert!(!places.is_empty(), "{} changes nothing", path.display());
-        for (file, expected) in places {
+        let hunks = hunks(&std::fs::read_to_string(&path).unwrap());
+        assert!(!hunks.is_empty(), "{} changes nothing", path.display());
+        for (file, expected) in hunks {
             let code = std::fs::read_to_string(root.join(&file)).unwrap();
             assert!(code.contains(&expected), "{} does not fit {file} any more:\n{expected}", path.display());
         }

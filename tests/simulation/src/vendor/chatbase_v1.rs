@@ -5,14 +5,13 @@ use std::collections::BTreeMap;
 use bytes::Bytes;
 use serde_json::{Value, json};
 
-use super::{AGENT, Answer, ErrorText, Paging, Place, Request, Truth, Vendor};
-use crate::population::{Conversation, Habits, Population};
+use super::{AGENT, ErrorCause, KEY, Paging, Properties, Request, RequestKind, Response, Vendor};
+use crate::population::{Conversation, Population, Profile};
 use crate::random::Random;
-use crate::time::{Bound, DAY, HOUR, Instant, MINUTE, SECOND, bound, written};
-use crate::transport::KEY;
+use crate::time::{Bound, DAY, HOUR, Instant, MINUTE, SECOND, Span, bound, written};
 
 /// What conversations of Chatbase v1 are like.
-pub const HABITS: Habits = Habits {
+pub const PROFILE: Profile = Profile {
     channels: &[
         None,
         Some("API"),
@@ -33,31 +32,31 @@ pub const HABITS: Habits = Habits {
 /// A deployment.
 #[derive(Debug)]
 pub struct ChatbaseV1 {
-    facts: Facts,
+    choices: Choices,
     served: u64,
-    elements: BTreeMap<(usize, usize), Bytes>,
+    records: BTreeMap<(usize, usize), Bytes>,
 }
 
-/// What was drawn of a deployment.
+/// The choices of a deployment where the documents are silent or contradict each other.
 #[derive(Debug, Clone)]
-struct Facts {
+struct Choices {
     order: Order,
     is_unstable: bool,
     /// The largest page, and whether more is refused or cut to it.
-    largest: usize,
+    max_page_size: usize,
     refuses_larger: bool,
     past_the_end: PastTheEnd,
     start_inclusive: bool,
     end_inclusive: bool,
     /// How far the vendor's days are behind those of UTC.
-    days_behind: Instant,
+    days_behind: Span,
     filters_sources: bool,
     has_lower_case: bool,
     format: Format,
     has_mixed_formats: bool,
     has_updated_at: bool,
     has_last_message_at: bool,
-    says_when: bool,
+    sends_retry_after: bool,
     /// The most conversations that pages reach, and whether more is refused; it looks like the end otherwise.
     ceiling: Option<(usize, bool)>,
 }
@@ -133,13 +132,13 @@ impl Format {
 impl ChatbaseV1 {
     /// Draws a deployment.
     pub fn draw(random: &mut Random) -> Self {
-        let largest = random.weighted(&[(90, 100), (6, 50), (4, 10)]);
-        let facts = Facts {
+        let max_page_size = random.weighted(&[(90, 100), (6, 50), (4, 10)]);
+        let choices = Choices {
             order: random.weighted(&[(55, Order::Newest), (30, Order::Latest), (15, Order::Oldest)]),
             is_unstable: random.percent(25),
-            largest,
+            max_page_size,
             // A hundred is documented; less can only be a page that is cut.
-            refuses_larger: largest == 100 && random.percent(50),
+            refuses_larger: max_page_size == 100 && random.percent(50),
             past_the_end: random.weighted(&[
                 (60, PastTheEnd::Empty),
                 (20, PastTheEnd::NotFound),
@@ -154,18 +153,18 @@ impl ChatbaseV1 {
             has_mixed_formats: random.percent(15),
             has_updated_at: random.percent(60),
             has_last_message_at: random.percent(60),
-            says_when: random.percent(50),
+            sends_retry_after: random.percent(50),
             ceiling: random.percent(6).then(|| (random.pick(&[100, 200, 300]), random.percent(50))),
         };
-        Self { facts, served: 0, elements: BTreeMap::new() }
+        Self { choices, served: 0, records: BTreeMap::new() }
     }
 
-    fn refused(status: u16, message: &str) -> Answer {
-        Answer::json(status, json!({"message": message}).to_string())
+    fn refused(status: u16, message: &str) -> Response {
+        Response::json(status, json!({"message": message}).to_string())
     }
 
-    fn conversations(&mut self, request: &Request, population: &Population, now: Instant) -> Answer {
-        let facts = self.facts.clone();
+    fn conversations(&mut self, request: &Request, population: &Population, now: Instant) -> Response {
+        let choices = self.choices.clone();
         let invalid = || Self::refused(400, "Invalid request data");
         let number = |name: &str, otherwise: usize| {
             request
@@ -173,26 +172,26 @@ impl ChatbaseV1 {
                 .map_or(Some(otherwise), |text| text.parse().ok().filter(|number| *number > 0))
         };
         let (Some(page), Some(size)) = (number("page", 1), number("size", 10)) else { return invalid() };
-        if size > facts.largest && facts.refuses_larger {
+        if size > choices.max_page_size && choices.refuses_larger {
             return invalid();
         }
-        let size = size.min(facts.largest);
+        let size = size.min(choices.max_page_size);
         // An open question of the documents: whether `page` times `size` has a ceiling.
-        let is_beyond = facts.ceiling.is_some_and(|(most, _)| page * size > most.max(size));
-        if is_beyond && facts.ceiling.is_some_and(|(_, refuses)| refuses) {
+        let is_beyond = choices.ceiling.is_some_and(|(most, _)| page * size > most.max(size));
+        if is_beyond && choices.ceiling.is_some_and(|(_, refuses)| refuses) {
             return invalid();
         }
         let day = |name: &str| match request.parameter(name).map(bound) {
             None => Ok(None),
-            Some(Some(Bound::Day(day))) => Ok(Some(day + facts.days_behind)),
+            Some(Some(Bound::Day(day))) => Ok(Some(day + choices.days_behind)),
             Some(_) => Err(()),
         };
         let (Ok(since), Ok(until)) = (day("startDate"), day("endDate")) else { return invalid() };
-        let since = since.map(|day| if facts.start_inclusive { day } else { day + DAY });
-        let until = until.map(|day| if facts.end_inclusive { day + DAY } else { day });
-        let sources = request.parameter("filteredSources").filter(|_| facts.filters_sources);
-        let is_asked = |place: &usize| {
-            let conversation = &population.conversations[*place];
+        let since = since.map(|day| if choices.start_inclusive { day } else { day + DAY });
+        let until = until.map(|day| if choices.end_inclusive { day + DAY } else { day });
+        let sources = request.parameter("filteredSources").filter(|_| choices.filters_sources);
+        let is_asked = |index: &usize| {
+            let conversation = &population.conversations[*index];
             let is_dated = conversation.is_dated || (since.is_none() && until.is_none());
             is_dated
                 && since.is_none_or(|since| conversation.created >= since)
@@ -207,54 +206,55 @@ impl ChatbaseV1 {
         let mut rows: Vec<_> = population.existing(now).filter(is_asked).collect();
         self.order(population, &mut rows, now);
         let pages = rows.len().div_ceil(size).max(1);
-        let page = match facts.past_the_end {
+        let page = match choices.past_the_end {
             PastTheEnd::NotFound if page > pages => return Self::refused(404, "Resource not found"),
             PastTheEnd::LastPage => page.min(pages),
             _ => page,
         };
         let start = if is_beyond { rows.len() } else { ((page - 1) * size).min(rows.len()) };
         let end = (start + size).min(rows.len());
-        let mut answer = Answer::default();
+        let mut response = Response::default();
         let mut body = String::from("{\"data\":[");
-        for (at, place) in rows[start..end].iter().enumerate() {
+        for (at, index) in rows[start..end].iter().enumerate() {
             if at > 0 {
                 body.push(',');
             }
-            let version = population.conversations[*place].version_at(now);
-            body.push_str(&String::from_utf8_lossy(&self.element(population, *place, version)));
-            answer.delivered.push((*place, version));
+            let version = population.conversations[*index].version_at(now);
+            body.push_str(&String::from_utf8_lossy(&self.record(population, *index, version)));
+            response.delivered.push((*index, version));
         }
         body.push_str("]}");
-        Answer { delivered: answer.delivered, matching: rows.len(), ..Answer::json(200, body) }
+        Response { delivered: response.delivered, ..Response::json(200, body) }
     }
 
     fn order(&self, population: &Population, rows: &mut Vec<usize>, now: Instant) {
         let mut keyed: Vec<_> = rows
             .iter()
-            .map(|place| {
-                let conversation = &population.conversations[*place];
-                let at = match self.facts.order {
+            .map(|index| {
+                let conversation = &population.conversations[*index];
+                let at = match self.choices.order {
                     Order::Latest => conversation.at(now).content.updated,
                     Order::Newest | Order::Oldest => conversation.created,
                 };
-                let tie = if self.facts.is_unstable {
-                    Random::new(self.served ^ ((*place as u64) << 20)).bits()
+                let tie = if self.choices.is_unstable {
+                    Random::new(self.served ^ ((*index as u64) << 20)).bits()
                 } else {
                     0
                 };
-                let at = if self.facts.is_unstable { at.div_euclid(SECOND) } else { at };
-                ((at, tie), conversation.id.as_str(), *place)
+                let at = if self.choices.is_unstable { at.div_euclid(SECOND) } else { at };
+                ((at, tie), conversation.id.as_str(), *index)
             })
             .collect();
         keyed.sort_unstable();
-        if self.facts.order != Order::Oldest {
+        if self.choices.order != Order::Oldest {
             keyed.reverse();
         }
-        *rows = keyed.into_iter().map(|(.., place)| place).collect();
+        *rows = keyed.into_iter().map(|(.., index)| index).collect();
     }
 
-    fn time(&self, place: usize, at: Instant) -> Value {
-        let format = if self.facts.has_mixed_formats { Format::ALL[place % 12] } else { self.facts.format };
+    fn time(&self, index: usize, at: Instant) -> Value {
+        let format =
+            if self.choices.has_mixed_formats { Format::ALL[index % 12] } else { self.choices.format };
         format.write(at)
     }
 }
@@ -267,52 +267,52 @@ fn word(channel: &str, is_lower_case: bool) -> String {
 }
 
 impl Vendor for ChatbaseV1 {
-    fn answer(&mut self, request: &Request, population: &Population, now: Instant) -> Answer {
+    fn response(&mut self, request: &Request, population: &Population, now: Instant) -> Response {
         self.served += 1;
         let path: Vec<_> = request.path.iter().map(String::as_str).collect();
         match path.as_slice() {
             ["get-conversations"] => match request.parameter("chatbotId") {
                 Some(agent) if agent == AGENT => self.conversations(request, population, now),
-                _ => Answer::json(200, r#"{"data":[]}"#.to_owned()),
+                _ => Response::json(200, r#"{"data":[]}"#.to_owned()),
             },
             ["get-chatbots"] => {
                 let body = json!({"chatbots": {"data": [{"chatbot_id": AGENT, "name": "Shop"}]}});
-                Answer::json(200, body.to_string())
+                Response::json(200, body.to_string())
             }
             _ => Self::refused(404, "Resource not found"),
         }
     }
 
-    fn too_many(&mut self, _now: Instant) -> Answer {
-        let mut answer = Self::refused(429, "Too many requests");
-        if self.facts.says_when {
-            answer.headers.push(("Retry-After", "7".to_owned()));
+    fn rate_limited(&mut self, _now: Instant) -> Response {
+        let mut response = Self::refused(429, "Too many requests");
+        if self.choices.sends_retry_after {
+            response.headers.push(("Retry-After", "7".to_owned()));
         }
-        answer
+        response
     }
 
-    fn error(&self, status: u16, kind: ErrorText) -> Answer {
-        match kind {
-            ErrorText::Key => Self::refused(status, &format!("No API key provided: {KEY}")),
+    fn error(&self, status: u16, cause: ErrorCause) -> Response {
+        match cause {
+            ErrorCause::Key => Self::refused(status, &format!("No API key provided: {KEY}")),
             _ => Self::refused(status, "Internal server error"),
         }
     }
 
-    fn place(&self, request: &Request) -> Place {
+    fn request_kind(&self, request: &Request) -> RequestKind {
         if request.path.last().is_none_or(|last| last != "get-conversations") {
-            Place::Other
+            RequestKind::Other
         } else if request.parameter("page").is_none_or(|page| page == "1") {
-            Place::FirstPage
+            RequestKind::FirstPage
         } else {
-            Place::LaterPage
+            RequestKind::LaterPage
         }
     }
 
-    fn element(&mut self, population: &Population, place: usize, version: usize) -> Bytes {
-        if let Some(element) = self.elements.get(&(place, version)) {
-            return element.clone();
+    fn record(&mut self, population: &Population, index: usize, version: usize) -> Bytes {
+        if let Some(record) = self.records.get(&(index, version)) {
+            return record.clone();
         }
-        let conversation: &Conversation = &population.conversations[place];
+        let conversation: &Conversation = &population.conversations[index];
         let content = &conversation.versions[version].content;
         let messages: Vec<Value> = content
             .messages
@@ -334,7 +334,7 @@ impl Vendor for ChatbaseV1 {
         let mut value = json!({
             "id": conversation.id,
             "chatbot_id": AGENT,
-            "source": content.channel.as_deref().map(|channel| word(channel, self.facts.has_lower_case)),
+            "source": content.channel.as_deref().map(|channel| word(channel, self.choices.has_lower_case)),
             "country": Value::Null,
             "customer": content.user,
             "min_score": scores.map(|score| f64::from(score) / 1_000.0),
@@ -342,55 +342,54 @@ impl Vendor for ChatbaseV1 {
             "messages": messages,
         });
         if conversation.is_dated {
-            value["created_at"] = self.time(place, conversation.created);
-            if self.facts.has_updated_at {
-                value["updated_at"] = self.time(place, content.updated);
+            value["created_at"] = self.time(index, conversation.created);
+            if self.choices.has_updated_at {
+                value["updated_at"] = self.time(index, content.updated);
             }
-            if self.facts.has_last_message_at {
-                value["last_message_at"] = self.time(place, content.updated);
+            if self.choices.has_last_message_at {
+                value["last_message_at"] = self.time(index, content.updated);
             }
         }
-        let element = Bytes::from(value.to_string());
-        self.elements.insert((place, version), element.clone());
-        element
+        let record = Bytes::from(value.to_string());
+        self.records.insert((index, version), record.clone());
+        record
     }
 
-    fn truth(&self) -> Truth {
-        let facts = &self.facts;
-        let is_coarse = matches!(facts.format, Format::Date) || facts.has_mixed_formats;
-        Truth {
-            page: facts.largest,
+    fn properties(&self) -> Properties {
+        let choices = &self.choices;
+        let is_coarse = matches!(choices.format, Format::Date) || choices.has_mixed_formats;
+        Properties {
+            page_size: choices.max_page_size,
             paging: Paging::Offset,
-            is_by_activity: facts.order == Order::Latest,
-            is_unstable: facts.is_unstable,
-            counts: false,
+            sorts_by_activity: choices.order == Order::Latest,
+            is_unstable: choices.is_unstable,
             sends_count: false,
             overcounts: false,
             has_summaries: false,
-            is_read_by_list: false,
+            finds_changes_by_list: false,
             can_read_less: true,
             can_narrow: true,
             narrows_by_time_alone: false,
             narrows_by_time: false,
-            is_documented: facts.largest == 100
-                && facts.past_the_end == PastTheEnd::Empty
-                && facts.format == Format::Milliseconds
-                && !facts.has_mixed_formats
-                && !facts.is_unstable
-                && facts.ceiling.is_none(),
+            is_documented: choices.max_page_size == 100
+                && choices.past_the_end == PastTheEnd::Empty
+                && choices.format == Format::Milliseconds
+                && !choices.has_mixed_formats
+                && !choices.is_unstable
+                && choices.ceiling.is_none(),
             has_short_pages: false,
-            shows_at_most: facts
+            shows_at_most: choices
                 .ceiling
-                .map(|(most, _)| most / facts.largest.min(most) * facts.largest.min(most)),
-            hides_the_rest: facts.ceiling.is_some_and(|(_, refuses)| !refuses),
+                .map(|(most, _)| most / choices.max_page_size.min(most) * choices.max_page_size.min(most)),
+            hides_the_rest: choices.ceiling.is_some_and(|(_, refuses)| !refuses),
             skips_silent: false,
             lag: 0,
             quota: None,
             list_page: None,
             windows_hold_undated: false,
             list_is_billed: false,
-            has_known_clock: true,
-            asks_by_day: true,
+            has_readable_clock: true,
+            searches_by_day: true,
             finds_one: true,
             margin: if is_coarse { 2 * DAY } else { 2 * MINUTE },
         }

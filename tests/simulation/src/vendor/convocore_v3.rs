@@ -7,14 +7,13 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use bytes::Bytes;
 use serde_json::{Value, json};
 
-use super::{AGENT, Answer, ErrorText, Paging, Place, Request, Truth, Vendor};
-use crate::population::{Change, Content, Conversation, Habits, Message, Population};
+use super::{AGENT, ErrorCause, KEY, Paging, Properties, Request, RequestKind, Response, Vendor};
+use crate::population::{Change, Content, Conversation, Message, Population, Profile};
 use crate::random::Random;
-use crate::time::{DAY, HOUR, Instant, MINUTE, SECOND, written};
-use crate::transport::KEY;
+use crate::time::{DAY, HOUR, Instant, MINUTE, SECOND, Span, written};
 
 /// What conversations of Convocore are like.
-pub const HABITS: Habits = Habits {
+pub const PROFILE: Profile = Profile {
     channels: &[
         None,
         Some("web-chat"),
@@ -36,12 +35,12 @@ pub const HABITS: Habits = Habits {
 /// A deployment.
 #[derive(Debug)]
 pub struct ConvocoreV3 {
-    facts: Facts,
+    choices: Choices,
     served: u64,
     /// When exports were asked for.
     exports: VecDeque<Instant>,
     used: BTreeMap<i64, u64>,
-    elements: BTreeMap<(usize, usize), Bytes>,
+    records: BTreeMap<(usize, usize), Bytes>,
 }
 
 /// A generation of the export.
@@ -58,17 +57,17 @@ enum Generation {
 /// The conversations that a request selects, whether it names them, and its window.
 type Selected = (Vec<usize>, bool, (Option<i64>, Option<i64>));
 
-/// What was drawn of a deployment.
+/// The choices of a deployment where the documents are silent or contradict each other.
 #[derive(Debug, Clone)]
-struct Facts {
+struct Choices {
     generation: Generation,
     /// The largest page, and whether more is refused or cut to it.
-    largest: usize,
+    max_page_size: usize,
     refuses_larger: bool,
-    most_ids: usize,
+    max_ids: usize,
     /// How late the mirror shows what happened.
-    lag: Instant,
-    end: End,
+    lag: Span,
+    last_page: LastPage,
     has_usage: bool,
     has_rate: bool,
     has_message: bool,
@@ -76,15 +75,15 @@ struct Facts {
     over_quota: OverQuota,
     /// Exports per hour.
     hourly: Option<u64>,
-    says_when: bool,
+    sends_retry_after: bool,
     /// Whether a window holds conversations without a date.
     windows_hold_undated: bool,
-    cursor_life: Option<(Instant, u16)>,
+    cursor_life: Option<(Span, u16)>,
     list: List,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum End {
+enum LastPage {
     Null,
     Absent,
     Empty,
@@ -103,10 +102,10 @@ enum OverQuota {
 struct List {
     /// The status with which it is refused; 200 if it is served.
     status: u16,
-    largest: usize,
+    max_page_size: usize,
     refuses_larger: bool,
     has_pages: bool,
-    is_by_activity: bool,
+    sorts_by_activity: bool,
     has_last_message: bool,
     has_last_modified: bool,
     has_count: bool,
@@ -121,10 +120,10 @@ impl ConvocoreV3 {
             random.weighted(&[(20, Generation::G1), (15, Generation::G1Limited), (65, Generation::G2)]);
         let list = List {
             status: random.weighted(&[(75, 200), (10, 403), (10, 404), (5, 500)]),
-            largest: random.pick(&[20, 20, 100]),
+            max_page_size: random.pick(&[20, 20, 100]),
             refuses_larger: random.percent(40),
             has_pages: random.percent(25),
-            is_by_activity: random.percent(40),
+            sorts_by_activity: random.percent(40),
             has_last_message: random.percent(70),
             has_last_modified: random.percent(60),
             has_count: random.percent(70),
@@ -132,14 +131,19 @@ impl ConvocoreV3 {
             is_metered: random.percent(5),
         };
         // No document allows less than fifty; a deployment may still send smaller pages.
-        let largest = random.pick(&[50, 50, 100, 20]);
-        let facts = Facts {
+        let max_page_size = random.pick(&[50, 50, 100, 20]);
+        let choices = Choices {
             generation,
-            largest,
-            refuses_larger: largest >= 50 && random.percent(50),
-            most_ids: random.pick(&[200, 500, 200, 50]),
+            max_page_size,
+            refuses_larger: max_page_size >= 50 && random.percent(50),
+            max_ids: random.pick(&[200, 500, 200, 50]),
             lag: random.pick(&[0, 0, 0, 20 * SECOND, 5 * MINUTE]),
-            end: random.pick(&[End::Null, End::Absent, End::Empty, End::CursorButNoMore]),
+            last_page: random.pick(&[
+                LastPage::Null,
+                LastPage::Absent,
+                LastPage::Empty,
+                LastPage::CursorButNoMore,
+            ]),
             has_usage: random.percent(80),
             has_rate: random.percent(50),
             has_message: random.percent(90),
@@ -150,23 +154,23 @@ impl ConvocoreV3 {
                 Generation::G1Limited => random.pick(&[None, None, Some(3)]),
                 Generation::G2 => random.pick(&[Some(1_500), Some(1_500), Some(300)]),
             },
-            says_when: random.percent(60),
+            sends_retry_after: random.percent(60),
             windows_hold_undated: random.percent(40),
             cursor_life: random
                 .percent(20)
                 .then(|| (random.pick(&[10 * MINUTE, HOUR, DAY]), random.pick(&[400, 404, 410, 422]))),
             list,
         };
-        Self { facts, served: 0, exports: VecDeque::new(), used: BTreeMap::new(), elements: BTreeMap::new() }
+        Self { choices, served: 0, exports: VecDeque::new(), used: BTreeMap::new(), records: BTreeMap::new() }
     }
 
-    fn refused(status: u16, code: &str, message: &str) -> Answer {
-        Answer::json(status, json!({"message": message, "code": code}).to_string())
+    fn refused(status: u16, code: &str, message: &str) -> Response {
+        Response::json(status, json!({"message": message, "code": code}).to_string())
     }
 
     /// Returns whether there are too many exports in this hour.
-    fn is_too_many(&mut self, now: Instant) -> bool {
-        let Some(hourly) = self.facts.hourly else { return false };
+    fn exceeds_rate_limit(&mut self, now: Instant) -> bool {
+        let Some(hourly) = self.choices.hourly else { return false };
         while self.exports.front().is_some_and(|at| now - *at >= HOUR) {
             self.exports.pop_front();
         }
@@ -178,16 +182,16 @@ impl ConvocoreV3 {
     }
 
     /// Returns what a conversation costs: one unit for each session in which a human wrote.
-    fn price(&self, place: usize, content: &Content) -> u64 {
-        match self.facts.generation {
-            Generation::G2 if is_human(content) => 1 + u64::from(has_past_session(place)),
+    fn price(&self, index: usize, content: &Content) -> u64 {
+        match self.choices.generation {
+            Generation::G2 if is_human(content) => 1 + u64::from(has_past_session(index)),
             _ => 0,
         }
     }
 
-    fn export(&mut self, request: &Request, population: &Population, now: Instant) -> Answer {
-        let seen = now - self.facts.lag;
-        match self.facts.generation {
+    fn export(&mut self, request: &Request, population: &Population, now: Instant) -> Response {
+        let seen = now - self.choices.lag;
+        match self.choices.generation {
             Generation::G1 => self.array(population, usize::MAX, seen),
             Generation::G1Limited => self.array(population, 200, seen),
             Generation::G2 => self.paginated(request, population, now),
@@ -195,7 +199,7 @@ impl ConvocoreV3 {
     }
 
     /// Answers with one array.
-    fn array(&mut self, population: &Population, most: usize, seen: Instant) -> Answer {
+    fn array(&mut self, population: &Population, most: usize, seen: Instant) -> Response {
         let mut rows: Vec<usize> = population.existing(seen).collect();
         sort_by_time(population, &mut rows, start, true);
         let all = rows.len();
@@ -206,47 +210,47 @@ impl ConvocoreV3 {
             "Conversations exported successfully".to_owned()
         };
         let head = json!({"success": true, "message": message});
-        self.answer_with(population, &head, &rows, seen)
+        self.response_with(population, &head, &rows, seen)
     }
 
-    fn answer_with(
+    fn response_with(
         &mut self,
         population: &Population,
         head: &Value,
         rows: &[usize],
         seen: Instant,
-    ) -> Answer {
+    ) -> Response {
         let mut body = head.to_string();
         body.pop();
         if body.len() > 1 {
             body.push(',');
         }
         body.push_str("\"data\":[");
-        let mut answer = Answer::default();
-        for (at, place) in rows.iter().enumerate() {
+        let mut response = Response::default();
+        for (at, index) in rows.iter().enumerate() {
             if at > 0 {
                 body.push(',');
             }
-            let version = population.conversations[*place].version_at(seen);
-            let element = self.element(population, *place, version);
-            body.push_str(&String::from_utf8_lossy(&element));
-            answer.delivered.push((*place, version));
+            let version = population.conversations[*index].version_at(seen);
+            let record = self.record(population, *index, version);
+            body.push_str(&String::from_utf8_lossy(&record));
+            response.delivered.push((*index, version));
         }
         body.push_str("]}");
-        Answer { matching: rows.len(), ..Answer { delivered: answer.delivered, ..Answer::json(200, body) } }
+        Response { ..Response { delivered: response.delivered, ..Response::json(200, body) } }
     }
 
-    fn paginated(&mut self, request: &Request, population: &Population, now: Instant) -> Answer {
-        let facts = self.facts.clone();
-        let seen = now - facts.lag;
+    fn paginated(&mut self, request: &Request, population: &Population, now: Instant) -> Response {
+        let choices = self.choices.clone();
+        let seen = now - choices.lag;
         let invalid = || Self::refused(400, "BAD_REQUEST", "Input validation failed");
         let mut limit = 20;
         if let Some(asked) = request.parameter("limit") {
             let Ok(asked) = asked.parse::<usize>() else { return invalid() };
-            if asked == 0 || (asked > facts.largest && facts.refuses_larger) {
+            if asked == 0 || (asked > choices.max_page_size && choices.refuses_larger) {
                 return invalid();
             }
-            limit = asked.min(facts.largest);
+            limit = asked.min(choices.max_page_size);
         }
         let is_newest_first = match request.parameter("sort") {
             None | Some("desc") => true,
@@ -257,22 +261,21 @@ impl ConvocoreV3 {
             return invalid();
         };
         sort_by_time(population, &mut rows, start, is_newest_first);
-        let matching = rows.len();
         let mut begin = 0;
         if let Some(cursor) = request.parameter("cursor") {
             let Some((issued, key, id, sort)) = read_cursor(cursor) else {
-                return self.error(400, ErrorText::Cursor);
+                return self.error(400, ErrorCause::Cursor);
             };
             if sort != is_newest_first {
-                return self.error(400, ErrorText::Cursor);
+                return self.error(400, ErrorCause::Cursor);
             }
-            if let Some((life, status)) = facts.cursor_life
+            if let Some((life, status)) = choices.cursor_life
                 && now - issued > life
             {
-                return self.error(status, ErrorText::Cursor);
+                return self.error(status, ErrorCause::Cursor);
             }
-            let is_after = |place: &usize| {
-                let conversation = &population.conversations[*place];
+            let is_after = |index: &usize| {
+                let conversation = &population.conversations[*index];
                 let own = (start(conversation), conversation.id.as_str());
                 if is_newest_first { own < (key, id.as_str()) } else { own > (key, id.as_str()) }
             };
@@ -283,16 +286,16 @@ impl ConvocoreV3 {
         let delivered: Vec<usize> = scanned
             .iter()
             .copied()
-            .filter(|place| is_human(&population.conversations[*place].at(seen).content))
+            .filter(|index| is_human(&population.conversations[*index].at(seen).content))
             .collect();
         let billed: u64 = delivered
             .iter()
-            .map(|place| self.price(*place, &population.conversations[*place].at(seen).content))
+            .map(|index| self.price(*index, &population.conversations[*index].at(seen).content))
             .sum();
         let period = now / (30 * DAY);
         let used = self.used.get(&period).copied().unwrap_or(0);
-        if used + billed > facts.quota {
-            match facts.over_quota {
+        if used + billed > choices.quota {
+            match choices.over_quota {
                 OverQuota::Refused402 => {
                     return Self::refused(402, "PAYMENT_REQUIRED", "Export quota exceeded");
                 }
@@ -302,7 +305,7 @@ impl ConvocoreV3 {
         }
         self.used.insert(period, used + billed);
         let has_more = end < rows.len();
-        let last = scanned.last().map(|place| &population.conversations[*place]);
+        let last = scanned.last().map(|index| &population.conversations[*index]);
         let next = last.map(|last| write_cursor(now, start(last), &last.id, is_newest_first));
         let mut head = json!({
             "success": true,
@@ -313,15 +316,15 @@ impl ConvocoreV3 {
             "scannedConvoCount": scanned.len(),
             "query": {"sort": if is_newest_first { "desc" } else { "asc" }, "fromTs": window.0, "toTs": window.1},
         });
-        match (has_more, facts.end) {
-            (true, _) | (false, End::CursorButNoMore) => head["nextCursor"] = json!(next),
-            (false, End::Null) => head["nextCursor"] = Value::Null,
-            (false, End::Empty) => head["nextCursor"] = json!(""),
-            (false, End::Absent) => {}
+        match (has_more, choices.last_page) {
+            (true, _) | (false, LastPage::CursorButNoMore) => head["nextCursor"] = json!(next),
+            (false, LastPage::Null) => head["nextCursor"] = Value::Null,
+            (false, LastPage::Empty) => head["nextCursor"] = json!(""),
+            (false, LastPage::Absent) => {}
         }
         self.add_usage(&mut head, delivered.len(), billed, now);
-        let answer = self.answer_with(population, &head, &delivered, seen);
-        Answer { billed, matching, ..answer }
+        let response = self.response_with(population, &head, &delivered, seen);
+        Response { billed, ..response }
     }
 
     /// Returns the conversations that a request selects, whether it names them, and its window; nothing if it is invalid.
@@ -330,19 +333,19 @@ impl ConvocoreV3 {
         let to = time(request.parameter("toTs")).ok()?;
         if let Some(ids) = request.parameter("convoIds").filter(|ids| !ids.is_empty()) {
             let ids: Vec<_> = ids.split(',').collect();
-            if ids.len() > self.facts.most_ids {
+            if ids.len() > self.choices.max_ids {
                 return None;
             }
-            let mut rows: Vec<_> = ids.iter().filter_map(|id| population.place(id)).collect();
-            rows.retain(|place| population.conversations[*place].exists(seen));
+            let mut rows: Vec<_> = ids.iter().filter_map(|id| population.index_of(id)).collect();
+            rows.retain(|index| population.conversations[*index].exists(seen));
             rows.sort_unstable();
             rows.dedup();
             return Some((rows, true, (from, to)));
         }
-        let is_inside = |place: &usize| {
-            let conversation = &population.conversations[*place];
+        let is_inside = |index: &usize| {
+            let conversation = &population.conversations[*index];
             if !conversation.is_dated {
-                return self.facts.windows_hold_undated || (from.is_none() && to.is_none());
+                return self.choices.windows_hold_undated || (from.is_none() && to.is_none());
             }
             let second = conversation.created.div_euclid(SECOND);
             from.is_none_or(|from| second >= from) && to.is_none_or(|to| second <= to)
@@ -352,32 +355,32 @@ impl ConvocoreV3 {
 
     /// Adds what the vendor says about costs.
     fn add_usage(&self, head: &mut Value, delivered: usize, billed: u64, now: Instant) {
-        let facts = &self.facts;
+        let choices = &self.choices;
         let period = now / (30 * DAY);
         let used = self.used.get(&period).copied().unwrap_or(0);
-        if facts.has_message {
+        if choices.has_message {
             head["message"] =
                 json!(format!("Exported {delivered} conversation(s) ({billed} billable session(s)). ..."));
         }
-        if facts.has_usage {
+        if choices.has_usage {
             head["usage"] = json!({
                 "periodKey": format!("billing_{period}"),
                 "billableUsedThisRequest": billed,
                 "billableUsedThisPeriod": used,
-                "includedQuota": facts.quota,
-                "billableRemainingThisPeriod": facts.quota.saturating_sub(used),
-                "summary": format!("Used {used} / {} billable session exports this billing cycle...", facts.quota),
+                "includedQuota": choices.quota,
+                "billableRemainingThisPeriod": choices.quota.saturating_sub(used),
+                "summary": format!("Used {used} / {} billable session exports this billing cycle...", choices.quota),
             });
         }
-        if facts.has_rate {
-            let left = facts.hourly.map(|hourly| hourly.saturating_sub(self.exports.len() as u64));
+        if choices.has_rate {
+            let left = choices.hourly.map(|hourly| hourly.saturating_sub(self.exports.len() as u64));
             head["rateLimit"] = json!({"remainingHour": left});
         }
     }
 
-    fn list(&mut self, request: &Request, population: &Population, now: Instant) -> Answer {
-        let list = self.facts.list;
-        let seen = now - self.facts.lag;
+    fn list(&mut self, request: &Request, population: &Population, now: Instant) -> Response {
+        let list = self.choices.list;
+        let seen = now - self.choices.lag;
         match list.status {
             200 => {}
             403 => {
@@ -388,33 +391,33 @@ impl ConvocoreV3 {
                 );
             }
             404 => return Self::refused(404, "NOT_FOUND", "Not found"),
-            status => return self.error(status, ErrorText::Failed),
+            status => return self.error(status, ErrorCause::Failed),
         }
         let invalid = || Self::refused(400, "BAD_REQUEST", "Input validation failed");
         let mut limit = 20;
         if let Some(asked) = request.parameter("limit") {
             let Ok(asked) = asked.parse::<usize>() else { return invalid() };
-            if asked == 0 || (asked > list.largest && list.refuses_larger) {
+            if asked == 0 || (asked > list.max_page_size && list.refuses_larger) {
                 return invalid();
             }
-            limit = asked.min(list.largest);
+            limit = asked.min(list.max_page_size);
         }
         let mut rows: Vec<usize> = population
             .existing(seen)
-            .filter(|place| !population.conversations[*place].at(seen).content.messages.is_empty())
+            .filter(|index| !population.conversations[*index].at(seen).content.messages.is_empty())
             .collect();
         let key = |conversation: &Conversation| {
-            if list.is_by_activity { conversation.at(seen).content.updated } else { start(conversation) }
+            if list.sorts_by_activity { conversation.at(seen).content.updated } else { start(conversation) }
         };
         sort_by_time(population, &mut rows, key, true);
         let page = request.parameter("page").map_or(Ok(1), str::parse::<usize>);
         let begin = match (request.parameter("cursor"), page) {
             (Some(cursor), _) => {
                 let Some((_, at, id, true)) = read_cursor(cursor) else {
-                    return self.error(400, ErrorText::Cursor);
+                    return self.error(400, ErrorCause::Cursor);
                 };
-                let is_after = |place: &usize| {
-                    let conversation = &population.conversations[*place];
+                let is_after = |index: &usize| {
+                    let conversation = &population.conversations[*index];
                     (key(conversation), conversation.id.as_str()) < (at, id.as_str())
                 };
                 rows.iter().position(is_after).unwrap_or(rows.len())
@@ -428,9 +431,9 @@ impl ConvocoreV3 {
         let has_more = end < rows.len();
         let shown = &rows[begin..end];
         let data: Vec<Value> =
-            shown.iter().map(|place| self.row(&population.conversations[*place], *place, seen)).collect();
-        let next = shown.last().map(|place| {
-            let lowest = &population.conversations[*place];
+            shown.iter().map(|index| self.row(&population.conversations[*index], *index, seen)).collect();
+        let next = shown.last().map(|index| {
+            let lowest = &population.conversations[*index];
             write_cursor(now, key(lowest), &lowest.id, true)
         });
         let body = json!({
@@ -442,15 +445,15 @@ impl ConvocoreV3 {
             "data": data,
         });
         // A price that no answer names cannot be kept to.
-        let is_told = self.facts.generation == Generation::G2 && self.facts.has_usage;
+        let is_told = self.choices.generation == Generation::G2 && self.choices.has_usage;
         let billed = if list.is_metered && is_told { shown.len() as u64 } else { 0 };
         *self.used.entry(now / (30 * DAY)).or_default() += billed;
-        Answer { listed: shown.to_vec(), billed, matching: rows.len(), ..Answer::json(200, body.to_string()) }
+        Response { listed: shown.to_vec(), billed, ..Response::json(200, body.to_string()) }
     }
 
     /// Returns a thin row of the list.
-    fn row(&self, conversation: &Conversation, place: usize, seen: Instant) -> Value {
-        let list = self.facts.list;
+    fn row(&self, conversation: &Conversation, index: usize, seen: Instant) -> Value {
+        let list = self.choices.list;
         let content = &conversation.at(seen).content;
         let mut row = json!({"ID": conversation.id, "userID": conversation.id});
         if conversation.is_dated {
@@ -460,7 +463,7 @@ impl ConvocoreV3 {
         if let Some(channel) = &content.channel {
             row["origin"] = json!(channel);
         }
-        let is_thin = is_thin(place);
+        let is_thin = is_thin(index);
         if list.has_count && !is_thin {
             row["messagesNum"] = json!(content.messages.len());
         }
@@ -471,35 +474,35 @@ impl ConvocoreV3 {
             // Feedback modifies the record as well; the unit is mixed.
             let at = conversation.at(seen).from.max(content.updated);
             let is_in_milliseconds =
-                list.has_milliseconds && (place + content.messages.len()).is_multiple_of(2);
+                list.has_milliseconds && (index + content.messages.len()).is_multiple_of(2);
             row["lastModified"] = json!(at / if is_in_milliseconds { 1_000 } else { SECOND });
         }
         row
     }
 
-    fn single(&mut self, id: &str, population: &Population, now: Instant) -> Answer {
-        let seen = now - self.facts.lag;
-        let place = population.place(id).filter(|place| population.conversations[*place].exists(seen));
-        let Some(place) = place else {
+    fn single_export(&mut self, id: &str, population: &Population, now: Instant) -> Response {
+        let seen = now - self.choices.lag;
+        let index = population.index_of(id).filter(|index| population.conversations[*index].exists(seen));
+        let Some(index) = index else {
             return Self::refused(404, "NOT_FOUND", "Conversation not found");
         };
-        let version = population.conversations[place].version_at(seen);
-        let element = self.element(population, place, version);
+        let version = population.conversations[index].version_at(seen);
+        let record = self.record(population, index, version);
         let head = r#"{"success":true,"message":"Conversation exported successfully","data":"#;
-        let body = format!("{head}{}}}", String::from_utf8_lossy(&element));
-        let billed = self.price(place, &population.conversations[place].versions[version].content);
+        let body = format!("{head}{}}}", String::from_utf8_lossy(&record));
+        let billed = self.price(index, &population.conversations[index].versions[version].content);
         *self.used.entry(now / (30 * DAY)).or_default() += billed;
-        Answer { delivered: vec![(place, version)], billed, matching: 1, ..Answer::json(200, body) }
+        Response { delivered: vec![(index, version)], billed, ..Response::json(200, body) }
     }
 
-    fn light(&self, id: &str, population: &Population, now: Instant) -> Answer {
-        let seen = now - self.facts.lag;
-        match population.place(id).filter(|place| population.conversations[*place].exists(seen)) {
-            Some(place) => {
-                let row = self.row(&population.conversations[place], place, seen);
+    fn single_row(&self, id: &str, population: &Population, now: Instant) -> Response {
+        let seen = now - self.choices.lag;
+        match population.index_of(id).filter(|index| population.conversations[*index].exists(seen)) {
+            Some(index) => {
+                let row = self.row(&population.conversations[index], index, seen);
                 let body =
                     json!({"success": true, "message": "Conversation retrieved successfully", "data": row});
-                Answer::json(200, body.to_string())
+                Response::json(200, body.to_string())
             }
             None => Self::refused(404, "NOT_FOUND", "Conversation not found"),
         }
@@ -516,12 +519,12 @@ fn is_human(content: &Content) -> bool {
 }
 
 /// Returns whether the list shows a conversation without times and counts.
-fn is_thin(place: usize) -> bool {
-    place % 5 == 4
+fn is_thin(index: usize) -> bool {
+    index % 5 == 4
 }
 
-fn has_past_session(place: usize) -> bool {
-    place % 11 == 3
+fn has_past_session(index: usize) -> bool {
+    index % 11 == 3
 }
 
 fn sort_by_time(
@@ -584,7 +587,7 @@ fn message(message: &Message) -> Value {
 }
 
 impl Vendor for ConvocoreV3 {
-    fn answer(&mut self, request: &Request, population: &Population, now: Instant) -> Answer {
+    fn response(&mut self, request: &Request, population: &Population, now: Instant) -> Response {
         self.served += 1;
         let path: Vec<_> = request.path.iter().map(String::as_str).collect();
         match path.as_slice() {
@@ -592,74 +595,74 @@ impl Vendor for ConvocoreV3 {
             ["agents", _] => {
                 let agent = json!({"ID": AGENT, "title": "Voice", "SECRET_API_KEY": KEY});
                 let body = json!({"success": true, "message": "Agent retrieved", "data": agent});
-                Answer::json(200, body.to_string())
+                Response::json(200, body.to_string())
             }
             ["agents", _, "convos"] => self.list(request, population, now),
             ["agents", _, "convos", "export"] => {
-                if self.is_too_many(now) {
-                    return self.over_limit(now);
+                if self.exceeds_rate_limit(now) {
+                    return self.hourly_limit_reached(now);
                 }
                 self.export(request, population, now)
             }
-            ["agents", _, "convos", id] => self.light(id, population, now),
+            ["agents", _, "convos", id] => self.single_row(id, population, now),
             ["agents", _, "convos", id, "export"] => {
-                if self.is_too_many(now) {
-                    return self.over_limit(now);
+                if self.exceeds_rate_limit(now) {
+                    return self.hourly_limit_reached(now);
                 }
-                self.single(id, population, now)
+                self.single_export(id, population, now)
             }
             _ => Self::refused(404, "NOT_FOUND", "Not found"),
         }
     }
 
     /// A server that is busy for some seconds, whatever is left of the limit of the hour.
-    fn too_many(&mut self, _now: Instant) -> Answer {
+    fn rate_limited(&mut self, _now: Instant) -> Response {
         self.refused_for(10)
     }
 
-    fn error(&self, status: u16, kind: ErrorText) -> Answer {
-        let (code, message) = match (kind, status) {
-            (ErrorText::Key, _) => ("UNAUTHORIZED", format!("Unauthorized: {KEY}")),
-            (ErrorText::Record, _) => ("INTERNAL_SERVER_ERROR", "Output validation failed".to_owned()),
-            (ErrorText::Cursor, 404) => ("NOT_FOUND", "Not found".to_owned()),
-            (ErrorText::Cursor, 422) => ("UNPROCESSABLE_CONTENT", "Input validation failed".to_owned()),
-            (ErrorText::Cursor, _) => ("BAD_REQUEST", "Input validation failed".to_owned()),
+    fn error(&self, status: u16, cause: ErrorCause) -> Response {
+        let (code, message) = match (cause, status) {
+            (ErrorCause::Key, _) => ("UNAUTHORIZED", format!("Unauthorized: {KEY}")),
+            (ErrorCause::Record, _) => ("INTERNAL_SERVER_ERROR", "Output validation failed".to_owned()),
+            (ErrorCause::Cursor, 404) => ("NOT_FOUND", "Not found".to_owned()),
+            (ErrorCause::Cursor, 422) => ("UNPROCESSABLE_CONTENT", "Input validation failed".to_owned()),
+            (ErrorCause::Cursor, _) => ("BAD_REQUEST", "Input validation failed".to_owned()),
             _ => ("INTERNAL_SERVER_ERROR", "Internal server error".to_owned()),
         };
         Self::refused(status, code, &message)
     }
 
-    fn place(&self, request: &Request) -> Place {
+    fn request_kind(&self, request: &Request) -> RequestKind {
         let path: Vec<_> = request.path.iter().map(String::as_str).collect();
         match path.as_slice() {
-            ["agents", _, "convos"] => Place::List,
+            ["agents", _, "convos"] => RequestKind::List,
             ["agents", _, "convos", "export"] => {
                 if request.parameter("convoIds").is_some() {
-                    Place::Single
+                    RequestKind::Single
                 } else if request.parameter("cursor").is_some() {
-                    Place::LaterPage
+                    RequestKind::LaterPage
                 } else {
-                    Place::FirstPage
+                    RequestKind::FirstPage
                 }
             }
-            ["agents", _, "convos", _, "export"] => Place::Single,
-            _ => Place::Other,
+            ["agents", _, "convos", _, "export"] => RequestKind::Single,
+            _ => RequestKind::Other,
         }
     }
 
-    fn element(&mut self, population: &Population, place: usize, version: usize) -> Bytes {
-        if let Some(element) = self.elements.get(&(place, version)) {
-            return element.clone();
+    fn record(&mut self, population: &Population, index: usize, version: usize) -> Bytes {
+        if let Some(record) = self.records.get(&(index, version)) {
+            return record.clone();
         }
-        let conversation = &population.conversations[place];
+        let conversation = &population.conversations[index];
         let content = &conversation.versions[version].content;
         let mut turns: Vec<(bool, Vec<Value>)> = Vec::new();
-        for said in &content.messages {
+        for entry in &content.messages {
             match turns.last_mut() {
-                Some((is_customers, messages)) if *is_customers == said.is_customers => {
-                    messages.push(message(said));
+                Some((is_customers, messages)) if *is_customers == entry.is_customers => {
+                    messages.push(message(entry));
                 }
-                _ => turns.push((said.is_customers, vec![message(said)])),
+                _ => turns.push((entry.is_customers, vec![message(entry)])),
             }
         }
         let turns: Vec<Value> = turns
@@ -680,7 +683,7 @@ impl Vendor for ConvocoreV3 {
             Some(false) => "Negative",
             None => "Unset",
         };
-        let sessions = if has_past_session(place) {
+        let sessions = if has_past_session(index) {
             json!([[{"from": "human", "ts": 1_732_000_000, "messages": [
                 {"from": "human", "type": "text", "ts": 1_732_000_000,
                  "item": {"type": "text", "payload": {"message": "earlier session"}}}]}]])
@@ -691,76 +694,75 @@ impl Vendor for ConvocoreV3 {
             "metadata": {"feedback": feedback, "convo": convo, "sessions": sessions},
             "turns": turns,
         });
-        let element = Bytes::from(value.to_string());
-        self.elements.insert((place, version), element.clone());
-        element
+        let record = Bytes::from(value.to_string());
+        self.records.insert((index, version), record.clone());
+        record
     }
 
-    fn list_shows(&self, place: usize, change: Change) -> bool {
+    fn list_shows(&self, index: usize, change: Change) -> bool {
         // A number of messages tells nothing yet where it is shown for the first time.
-        let List { status, has_last_message, has_last_modified, .. } = self.facts.list;
+        let List { status, has_last_message, has_last_modified, .. } = self.choices.list;
         let is_told = has_last_modified || (change == Change::Reply && has_last_message);
-        status == 200 && !is_thin(place) && is_told
+        status == 200 && !is_thin(index) && is_told
     }
 
-    fn list_shows_nothing(&self, place: usize) -> bool {
-        let List { status, has_last_message, has_last_modified, has_count, .. } = self.facts.list;
-        status != 200 || is_thin(place) || !(has_last_message || has_last_modified || has_count)
+    fn list_shows_nothing(&self, index: usize) -> bool {
+        let List { status, has_last_message, has_last_modified, has_count, .. } = self.choices.list;
+        status != 200 || is_thin(index) || !(has_last_message || has_last_modified || has_count)
     }
 
-    fn truth(&self) -> Truth {
-        let facts = &self.facts;
-        let is_paginated = facts.generation == Generation::G2;
-        Truth {
-            page: if is_paginated { facts.largest.min(50) } else { usize::MAX },
+    fn properties(&self) -> Properties {
+        let choices = &self.choices;
+        let is_paginated = choices.generation == Generation::G2;
+        Properties {
+            page_size: if is_paginated { choices.max_page_size.min(50) } else { usize::MAX },
             paging: if is_paginated { Paging::Keyset } else { Paging::Whole },
-            is_by_activity: false,
+            sorts_by_activity: false,
             is_unstable: false,
-            counts: false,
             sends_count: false,
             overcounts: false,
             has_summaries: false,
-            is_read_by_list: true,
+            finds_changes_by_list: true,
             can_read_less: is_paginated,
             can_narrow: is_paginated,
             narrows_by_time_alone: false,
             narrows_by_time: false,
             is_documented: is_paginated
-                && facts.list.status == 200
-                && facts.cursor_life.is_none()
-                && facts.largest >= 50
-                && facts.end != End::Empty
-                && facts.quota == 50_000,
+                && choices.list.status == 200
+                && choices.cursor_life.is_none()
+                && choices.max_page_size >= 50
+                && choices.last_page != LastPage::Empty
+                && choices.quota == 50_000,
             has_short_pages: false,
-            shows_at_most: (facts.generation == Generation::G1Limited).then_some(200),
+            shows_at_most: (choices.generation == Generation::G1Limited).then_some(200),
             hides_the_rest: false,
             skips_silent: is_paginated,
-            has_known_clock: true,
-            asks_by_day: false,
+            has_readable_clock: true,
+            searches_by_day: false,
             finds_one: true,
             margin: 2 * SECOND,
-            lag: facts.lag,
-            quota: if is_paginated { Some(facts.quota) } else { None },
-            windows_hold_undated: facts.windows_hold_undated,
-            list_is_billed: facts.list.is_metered && is_paginated && facts.has_usage,
-            list_page: (facts.list.status == 200).then_some(facts.list.largest.min(20)),
+            lag: choices.lag,
+            quota: if is_paginated { Some(choices.quota) } else { None },
+            windows_hold_undated: choices.windows_hold_undated,
+            list_is_billed: choices.list.is_metered && is_paginated && choices.has_usage,
+            list_page: (choices.list.status == 200).then_some(choices.list.max_page_size.min(20)),
         }
     }
 }
 
 impl ConvocoreV3 {
     /// Answers that the limit of the hour is reached, and when it is not any more.
-    fn over_limit(&self, now: Instant) -> Answer {
+    fn hourly_limit_reached(&self, now: Instant) -> Response {
         let first = self.exports.front().copied().unwrap_or(now);
         self.refused_for((first + HOUR - now).max(SECOND) / SECOND + 1)
     }
 
-    fn refused_for(&self, seconds: i64) -> Answer {
-        let mut answer = Self::refused(429, "TOO_MANY_REQUESTS", "Export rate limit exceeded");
-        if self.facts.says_when {
-            answer.headers.push(("Retry-After", seconds.to_string()));
+    fn refused_for(&self, seconds: i64) -> Response {
+        let mut response = Self::refused(429, "TOO_MANY_REQUESTS", "Export rate limit exceeded");
+        if self.choices.sends_retry_after {
+            response.headers.push(("Retry-After", seconds.to_string()));
         }
-        answer
+        response
     }
 }
 

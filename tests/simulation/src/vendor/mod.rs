@@ -12,19 +12,22 @@ use bytes::Bytes;
 use chatark_core::{Mapper, Provider, Result, Settings};
 use chatark_http::Connector;
 
-use crate::population::{Change, Habits, Population};
+use crate::population::{Change, Population, Profile};
 use crate::random::Random;
-use crate::time::Instant;
+use crate::time::{Instant, Span};
 
 /// The agent of every world.
 pub const AGENT: &str = "_agent-1/Ü";
+
+/// The key of every world. It must be in no error and in no note.
+pub const KEY: &str = "sk-sim/K+ey=\"7%";
 
 /// A request as the vendor reads it.
 #[derive(Debug, Clone, Default)]
 pub struct Request {
     /// The HTTP method.
     pub method: String,
-    /// The decoded parts of the path below the API root.
+    /// The decoded segments of the path after the API root.
     pub path: Vec<String>,
     /// The decoded query, in its order.
     pub query: Vec<(String, String)>,
@@ -32,7 +35,7 @@ pub struct Request {
 
 /// A response, and what it means.
 #[derive(Debug, Clone, Default)]
-pub struct Answer {
+pub struct Response {
     /// The HTTP status.
     pub status: u16,
     /// The headers.
@@ -45,13 +48,11 @@ pub struct Answer {
     pub listed: Vec<usize>,
     /// Units of a metered quota that it costs.
     pub billed: u64,
-    /// How many conversations match the request.
-    pub matching: usize,
 }
 
 /// A kind of request, at which faults are drawn and counted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Place {
+pub enum RequestKind {
     /// The first page of conversations with their messages.
     FirstPage,
     /// A later page of these.
@@ -64,8 +65,8 @@ pub enum Place {
     Other,
 }
 
-impl Place {
-    /// All places at which faults are drawn.
+impl RequestKind {
+    /// All kinds for which faults are drawn.
     pub const ALL: [Self; 4] = [Self::FirstPage, Self::LaterPage, Self::List, Self::Single];
 }
 
@@ -82,19 +83,17 @@ pub enum Paging {
     Whole,
 }
 
-/// What is true of a deployment, for the predicates. The walker is not told.
+/// Properties of a deployment, for the predicates only: the walker does not know them.
 #[derive(Debug, Clone, Copy)]
-pub struct Truth {
+pub struct Properties {
     /// How many conversations a page holds at most.
-    pub page: usize,
+    pub page_size: usize,
     /// How it pages.
     pub paging: Paging,
     /// Whether rows move when something happens to them.
-    pub is_by_activity: bool,
+    pub sorts_by_activity: bool,
     /// Whether rows of the same second change places from request to request.
     pub is_unstable: bool,
-    /// Whether the vendor's count is how many conversations match.
-    pub counts: bool,
     /// Whether it gives any count of conversations, right or wrong.
     pub sends_count: bool,
     /// Whether a count, where one is sent, may be more than there is.
@@ -102,7 +101,7 @@ pub struct Truth {
     /// Whether a list without messages shows what changed.
     pub has_summaries: bool,
     /// Whether changes can only be found by a list that is apart from the export, or by looking back.
-    pub is_read_by_list: bool,
+    pub finds_changes_by_list: bool,
     /// Whether the deployment knows a conversation by its id, or a window, so that a page can be narrowed.
     pub can_narrow: bool,
     /// Whether a page can be narrowed by windows of time and by nothing else.
@@ -122,17 +121,17 @@ pub struct Truth {
     /// Whether conversations in which no customer wrote are left out.
     pub skips_silent: bool,
     /// How late the vendor shows what happened.
-    pub lag: Instant,
+    pub lag: Span,
     /// The metered quota of a month.
     pub quota: Option<u64>,
     /// Whether a client can know what time the vendor means in its headers.
-    pub has_known_clock: bool,
+    pub has_readable_clock: bool,
     /// Whether a conversation can be looked for by its day.
-    pub asks_by_day: bool,
+    pub searches_by_day: bool,
     /// Whether a single conversation can be asked for, by its id or its day; a second may hold nearly all of them.
     pub finds_one: bool,
     /// How far a time that is shown can be from the true one, and a window from its bounds.
-    pub margin: Instant,
+    pub margin: Span,
     /// The page of a list without messages that is apart from the export, if it is served.
     pub list_page: Option<usize>,
     /// Whether each window of time holds the conversations that do not say when they began.
@@ -144,19 +143,19 @@ pub struct Truth {
 /// A vendor as a deployment that was drawn from a seed.
 pub trait Vendor: Debug + Send {
     /// Answers a request at an instant. Never fails by itself for another reason than what the documents say.
-    fn answer(&mut self, request: &Request, population: &Population, now: Instant) -> Answer;
+    fn response(&mut self, request: &Request, population: &Population, now: Instant) -> Response;
 
     /// Answers that there were too many requests.
-    fn too_many(&mut self, now: Instant) -> Answer;
+    fn rate_limited(&mut self, now: Instant) -> Response;
 
     /// Returns an error in the vendor's form.
-    fn error(&self, status: u16, kind: ErrorText) -> Answer;
+    fn error(&self, status: u16, cause: ErrorCause) -> Response;
 
     /// Returns the kind of a request.
-    fn place(&self, request: &Request) -> Place;
+    fn request_kind(&self, request: &Request) -> RequestKind;
 
     /// Returns the bytes of a conversation in one of its states.
-    fn element(&mut self, population: &Population, place: usize, version: usize) -> Bytes;
+    fn record(&mut self, population: &Population, index: usize, version: usize) -> Bytes;
 
     /// Returns whether a list that is apart from the export shows that something happened to a conversation.
     fn list_shows(&self, _place: usize, _change: Change) -> bool {
@@ -169,12 +168,12 @@ pub trait Vendor: Debug + Send {
     }
 
     /// Returns what is true of the deployment.
-    fn truth(&self) -> Truth;
+    fn properties(&self) -> Properties;
 }
 
 /// What an error says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum ErrorText {
+pub enum ErrorCause {
     /// The vendor failed.
     Failed,
     /// The vendor refuses a cursor.
@@ -187,7 +186,7 @@ pub enum ErrorText {
 
 /// A vendor API.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Kind {
+pub enum VendorApi {
     /// Chatbase API v2.
     ChatbaseV2,
     /// Convocore API v3.
@@ -196,7 +195,7 @@ pub enum Kind {
     ChatbaseV1,
 }
 
-impl Kind {
+impl VendorApi {
     /// All vendor APIs.
     pub const ALL: [Self; 3] = [Self::ChatbaseV2, Self::ConvocoreV3, Self::ChatbaseV1];
 
@@ -209,9 +208,13 @@ impl Kind {
         }
     }
 
-    /// Returns the places at which faults are drawn.
-    pub fn places(self) -> &'static [Place] {
-        if self == Self::ChatbaseV1 { &[Place::FirstPage, Place::LaterPage] } else { &Place::ALL }
+    /// Returns the kinds of request for which faults are drawn.
+    pub fn request_kinds(self) -> &'static [RequestKind] {
+        if self == Self::ChatbaseV1 {
+            &[RequestKind::FirstPage, RequestKind::LaterPage]
+        } else {
+            &RequestKind::ALL
+        }
     }
 
     /// Returns whether it has cursors, which can be refused.
@@ -225,11 +228,11 @@ impl Kind {
     }
 
     /// Returns what its conversations are like.
-    pub fn habits(self) -> &'static Habits {
+    pub fn profile(self) -> &'static Profile {
         match self {
-            Self::ChatbaseV2 => &chatbase_v2::HABITS,
-            Self::ConvocoreV3 => &convocore_v3::HABITS,
-            Self::ChatbaseV1 => &chatbase_v1::HABITS,
+            Self::ChatbaseV2 => &chatbase_v2::PROFILE,
+            Self::ConvocoreV3 => &convocore_v3::PROFILE,
+            Self::ChatbaseV1 => &chatbase_v1::PROFILE,
         }
     }
 
@@ -273,13 +276,13 @@ impl Kind {
     }
 }
 
-impl FromStr for Kind {
+impl FromStr for VendorApi {
     type Err = String;
 
     fn from_str(name: &str) -> Result<Self, String> {
         Self::ALL
             .into_iter()
-            .find(|kind| kind.name() == name)
+            .find(|api| api.name() == name)
             .ok_or_else(|| format!("no vendor is called {name}"))
     }
 }
@@ -291,13 +294,13 @@ impl Request {
     }
 
     /// Writes the request for a report.
-    pub fn shown(&self) -> String {
+    pub fn describe(&self) -> String {
         let query: Vec<_> = self.query.iter().map(|(key, value)| format!("{key}={value}")).collect();
         format!("{} /{}?{}", self.method, self.path.join("/"), query.join("&"))
     }
 }
 
-impl Answer {
+impl Response {
     /// Creates an answer in JSON.
     pub fn json(status: u16, body: String) -> Self {
         let headers = vec![("content-type", "application/json".to_owned())];
