@@ -102,7 +102,8 @@ pub(crate) struct PageList<'a> {
     stepped_over: u32,
     /// How many conversations in a row could not be fetched by their ids.
     failed_singles: u32,
-    pages: HashSet<u64>,
+    /// Hashes of the ids that this list has shown.
+    listed: HashSet<u64>,
     /// When the last conversation of the latest page began.
     reached: Option<Timestamp>,
     /// When the oldest and the newest conversation of the segment began, of those that have come.
@@ -249,7 +250,7 @@ impl<'a> PageList<'a> {
             passed_over: 0,
             stepped_over: 0,
             failed_singles: 0,
-            pages: HashSet::new(),
+            listed: HashSet::new(),
             reached: None,
             span: None,
             is_mixed: false,
@@ -410,7 +411,7 @@ impl<'a> PageList<'a> {
         metadata.notes.push(STALE_CURSOR_NOTE.to_owned());
         (self.position, self.on_refusal, self.reached) = (None, OnRefusal::End, None);
         self.guard = CursorGuard::default();
-        self.pages.clear();
+        self.listed.clear();
     }
 
     fn may_read(&self, content: PageContent) -> bool {
@@ -470,7 +471,7 @@ impl<'a> PageList<'a> {
             // An older deployment ignores `include`: where a page fails, its summaries fail, too.
             (self.context.has_summaries, self.query.content) = (false, PageContent::Whole);
         }
-        let is_new = !elements.is_empty() && self.pages.insert(hash(&elements));
+        let is_new = self.note_listed(&elements);
         batch.page.empty_pages += u64::from(elements.is_empty() && matches!(next, Ok(Some(_))));
         batch.page.newest_change = self.newest_change(&elements);
         let order: Vec<_> = self.reached.into_iter().chain(began().flatten()).collect();
@@ -536,6 +537,13 @@ impl<'a> PageList<'a> {
             Ok(None) => Next::End,
             Err(error) => Next::Stuck(error),
         }
+    }
+
+    /// Notes the conversations of a page, and returns whether no page of this list had one of them before.
+    fn note_listed(&mut self, elements: &[Element]) -> bool {
+        let known = self.listed.len();
+        self.listed.extend(elements.iter().map(hash));
+        self.listed.len() > known
     }
 
     fn note_span(&mut self, began: impl Iterator<Item = Timestamp>) {
@@ -982,7 +990,7 @@ impl<'a> PageList<'a> {
         let ExportPage { elements, total, next, bytes } = page;
         let may_count_rest = self.may_count_rest(total, elements.len());
         let total = self.of_everything(total);
-        let is_new = !elements.is_empty() && self.pages.insert(hash(&elements));
+        let is_new = self.note_listed(&elements);
         batch.page.newest_change = self.newest_change(&elements);
         let before = self.reached;
         self.reached = elements.iter().filter_map(|one| one.summary.created_at).next_back().or(before);
@@ -1267,10 +1275,12 @@ fn has_same_field(shown: Option<&String>, held: Option<&String>) -> bool {
     held.is_none() || shown == held
 }
 
-fn hash(elements: &[Element]) -> u64 {
+/// Returns a hash of the id of an element, or of the element where it has none.
+fn hash(element: &Element) -> u64 {
     let mut hasher = DefaultHasher::new();
-    for element in elements {
-        element.summary.id.hash(&mut hasher);
+    match &element.summary.id {
+        Some(id) => id.hash(&mut hasher),
+        None => element.bytes.hash(&mut hasher),
     }
     hasher.finish()
 }

@@ -27,6 +27,8 @@ enum Quirk {
     OldestFirst,
     /// The order has nothing to do with when a conversation began.
     Mixed,
+    /// Each page has all conversations once more, in another order, and a cursor that leads on.
+    Reshuffles,
 }
 
 /// A vendor of conversations that began at these milliseconds, newest first.
@@ -76,6 +78,15 @@ impl Vendor {
         };
         let matching: Vec<_> =
             self.began.iter().enumerate().filter(|(_, began)| is_inside(**began)).collect();
+        if self.quirk == Quirk::Reshuffles {
+            let count = self.began.len();
+            let rows: Vec<_> = (0..count)
+                .map(|at| (at * 7 + asked) % count)
+                .map(|at| json!({"id": format!("c{at}"), "createdAt": self.began[at], "messages": []}))
+                .collect();
+            let pagination = json!({"cursor": asked.to_string(), "hasMore": true, "total": count});
+            return (200, json!({"data": rows, "pagination": pagination}));
+        }
         let start: usize = query.get("cursor").map_or(0, |cursor| {
             let last: usize = cursor.parse().unwrap();
             matching.iter().position(|(at, _)| *at > last).unwrap_or(matching.len())
@@ -300,6 +311,17 @@ async fn one_conversation_hides_no_other_whatever_the_order() {
             assert!(asked < 400, "{quirk:?}, {dead}: {asked} requests");
         }
     }
+}
+
+/// A tester's vendor: a page of the same conversations in another order was taken for one with something new.
+#[tokio::test]
+async fn a_list_that_shows_the_same_in_another_order_ends() {
+    let vendor = Vendor::new((0..20).map(|at| NEWEST - at * 60_000).collect(), Quirk::Reshuffles);
+    let (batches, error) = vendor.pull(ReadRequest::default()).await;
+    assert!(error.is_some_and(|error| error.to_string().contains("nothing new")));
+    assert_eq!(ids(&batches).into_iter().collect::<BTreeSet<_>>().len(), 20);
+    let asked = vendor.asked.lock().unwrap().len();
+    assert!(asked < 60, "{asked} requests");
 }
 
 /// The worst that an archive of bots sees: a campaign that opens thousands of conversations in one second.
