@@ -82,16 +82,22 @@ impl Archive {
 }
 
 /// Records that the sweep of a run has reached its end. A sweep that saw no change confirms none.
+///
+/// The newest change is confirmed if it was old already when the sweep began, by our clock and by the vendor's, or else by
+/// a sweep that begins later.
 pub(crate) fn record_end(transaction: &Transaction<'_>, run: &Run) -> Result<()> {
     let Some(any_from) = run.sweep_began_at.map(Timestamp::microseconds) else { return Ok(()) };
     let full_from = (run.mode == SyncMode::Full).then_some(any_from);
     let newest_change = run.counts.page.newest_change.map(Timestamp::microseconds);
+    let known_time = run.counts.page.vendor_time.map(|at| at.microseconds().min(any_from));
     transaction
         .prepare_cached(
-            "INSERT INTO sweep_clock (source_key, stream, scope, full_from, any_from, newest_change)
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6)
+            "INSERT INTO sweep_clock (source_key, stream, scope, full_from, any_from, newest_change, confirmed_change)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, CASE WHEN ?8 - ?6 >= ?7 THEN ?6 END)
              ON CONFLICT DO UPDATE SET full_from = coalesce(?4, full_from),
-                 confirmed_change = CASE WHEN ?6 IS NOT NULL AND ?5 - any_from >= ?7 THEN newest_change
+                 confirmed_change = CASE
+                     WHEN ?8 - max(?6, coalesce(newest_change, ?6)) >= ?7 THEN max(?6, coalesce(newest_change, ?6))
+                     WHEN ?6 IS NOT NULL AND ?5 - any_from >= ?7 THEN newest_change
                      ELSE confirmed_change END,
                  any_from = ?5,
                  newest_change = coalesce(max(?6, coalesce(newest_change, ?6)), newest_change)",
@@ -99,7 +105,16 @@ pub(crate) fn record_end(transaction: &Transaction<'_>, run: &Run) -> Result<()>
         .and_then(|mut statement| {
             let (source, stream) = (run.source.0, run.stream.as_str());
             let wait = CONFIRMING_SECONDS * 1_000_000;
-            statement.execute(params![source, stream, run.scope, full_from, any_from, newest_change, wait])
+            statement.execute(params![
+                source,
+                stream,
+                run.scope,
+                full_from,
+                any_from,
+                newest_change,
+                wait,
+                known_time
+            ])
         })
         .map_err(database_error("end a sweep"))?;
     Ok(())

@@ -121,6 +121,8 @@ pub struct PageMetadata {
     pub features: Features,
     /// The latest time of a change that the vendor showed, by its own clock.
     pub newest_change: Option<Timestamp>,
+    /// The vendor's time when the first response came, as far as it tells that.
+    pub vendor_time: Option<Timestamp>,
 }
 
 impl Record {
@@ -198,6 +200,7 @@ impl PageMetadata {
         self.notes.extend(later.notes.iter().cloned());
         self.features.add(&later.features);
         self.newest_change = self.newest_change.max(later.newest_change);
+        self.vendor_time = self.vendor_time.or(later.vendor_time);
     }
 }
 

@@ -1,5 +1,6 @@
 //! One attempt of a call: permit, budget, request and response, and what the status means.
 
+use std::sync::PoisonError;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -69,6 +70,9 @@ impl ApiClient {
         );
         if response.status.is_success() {
             let clock_skew_seconds = headers::clock_skew_seconds(&response.headers, self.clock.now());
+            if clock_skew_seconds.is_some() {
+                *self.clock_skew_seconds.lock().unwrap_or_else(PoisonError::into_inner) = clock_skew_seconds;
+            }
             return Ok(Response::new(self, response.body, request_id, clock_skew_seconds));
         }
         Err(self.failure(call, response, request_id, now).await)

@@ -4,9 +4,9 @@
 //! `json` and `array` read the response.
 
 use std::fmt::Display;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
-use chatark_core::{Clock, Error, ErrorKind, identifier};
+use chatark_core::{Clock, Error, ErrorKind, Timestamp, identifier};
 use reqwest::header::HeaderMap;
 use url::Url;
 
@@ -38,9 +38,17 @@ pub struct ApiClient {
     pub(crate) observer: Arc<dyn HttpObserver>,
     pub(crate) clock: Clock,
     pub(crate) jitter: Arc<Jitter>,
+    /// The seconds by which the vendor's clock is ahead of ours, as the latest response with a `Date` has told.
+    pub(crate) clock_skew_seconds: Arc<Mutex<Option<i64>>>,
 }
 
 impl ApiClient {
+    /// Returns the vendor's present time by its latest response that told it.
+    pub fn vendor_time(&self) -> Option<Timestamp> {
+        let skew = *self.clock_skew_seconds.lock().unwrap_or_else(PoisonError::into_inner);
+        self.clock.now().shifted(skew?)
+    }
+
     /// Counts the units of the vendor's metered quota that a response cost, so that the run ends when its budget is
     /// spent.
     pub fn spend_quota(&self, units: u64) {

@@ -112,6 +112,7 @@ impl Connector {
             observer: self.observer,
             clock: self.clock,
             jitter: self.jitter,
+            clock_skew_seconds: Arc::default(),
         })
     }
 }
