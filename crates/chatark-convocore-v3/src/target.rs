@@ -16,9 +16,10 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use crate::account::{ConvocoreV3, open_account};
+use crate::descriptor::DESCRIPTOR;
 use crate::dialect::embedded_error;
-use crate::wire::{Created, Envelope, Leads, Row, Written};
-use crate::{DESCRIPTOR, pack};
+use crate::pack;
+use crate::wire::{CreatedConversation, Envelope, LeadPage, ListedConversation, WrittenTurns};
 
 const CREATE: &str = "create a conversation";
 const REPLACE: &str = "write the messages of a conversation";
@@ -123,7 +124,7 @@ impl Target for ConvocoreV3 {
         }
         let call = Call::new(REPLACE, ["agents", &self.agent_id, "convos", id, "messages"])
             .replace(item.complete_body.clone());
-        let written: Written = match self.data(&call).await {
+        let written: WrittenTurns = match self.data(&call).await {
             Err(error) if error.kind() == ErrorKind::NotFound => {
                 return Err(error.with("conversation", masked(id)).hint(UNREACHABLE));
             }
@@ -157,7 +158,7 @@ impl Target for ConvocoreV3 {
 impl ConvocoreV3 {
     async fn create_conversation(&self, item: &OutboundItem) -> Result<String> {
         let call = Call::new(CREATE, ["agents", &self.agent_id, "convos"]).create(item.create_body.clone());
-        let created: Created = self.data(&call).await?;
+        let created: CreatedConversation = self.data(&call).await?;
         created.id.ok_or_else(|| {
             let message = "the response has no id of the new conversation";
             self.client.error(&call, ErrorKind::Malformed, message, None).ambiguous()
@@ -205,7 +206,7 @@ impl ConvocoreV3 {
         let list = Call::new(LIST, ["agents", &self.agent_id, "convos"]).query("limit", PAGE_LIMIT);
         let (mut call, mut guard) = (list.clone(), CursorGuard::default());
         loop {
-            let answer: Envelope<Vec<Row>> = self.client.json(&call).await?;
+            let answer: Envelope<Vec<ListedConversation>> = self.client.json(&call).await?;
             if answer.is_error() {
                 return Err(self.client.api_error(&call, embedded_error(&answer), None));
             }
@@ -224,7 +225,7 @@ impl ConvocoreV3 {
     }
 
     /// Passes a row of the list to the visitor. The list has no notes, so the external id needs a separate request.
-    async fn visit_row(&self, row: &Row, visitor: Visitor<'_>) -> Result<()> {
+    async fn visit_row(&self, row: &ListedConversation, visitor: Visitor<'_>) -> Result<()> {
         let held = HeldItem {
             id: row.id.clone(),
             external_id: row.external_id(),
@@ -238,7 +239,7 @@ impl ConvocoreV3 {
             return Ok(());
         };
         let call = Call::new(READ, ["agents", &self.agent_id, "convos", id]);
-        match self.data::<Row>(&call).await {
+        match self.data::<ListedConversation>(&call).await {
             Ok(whole) => visitor(&HeldItem { external_id: whole.external_id(), ..held }).map(drop),
             // It is listed and cannot be read, so its origin is not known.
             Err(error) if error.kind() == ErrorKind::NotFound => {
@@ -254,7 +255,7 @@ impl ConvocoreV3 {
             let call = Call::new(LIST_LEADS, ["agents", &self.agent_id, "leads"])
                 .query("page", page)
                 .query("limit", LEADS_LIMIT);
-            let answer: Leads = self.client.json(&call).await?;
+            let answer: LeadPage = self.client.json(&call).await?;
             let mut listed = Vec::new();
             for lead in &answer.leads {
                 let held =

@@ -1,61 +1,65 @@
-//! Steps over what fails on the way from the other end. Where each window of time holds those without a date and one of
-//! them fails, no window that is read oldest first leads on; newest first, those without a date come last.
+//! Gets past conversations that fail while the export is read newest first. If every window of time holds the conversations
+//! without a date and one of these fails, no window can be read oldest first; newest first, those without a date come last.
 
 use chatark_core::Result;
 
-use crate::account::NO_CONVERSATION_YET;
-use crate::backwards::Backwards;
-use crate::place::PageSize;
-use crate::pull::Undated;
+use crate::account::FAR_FUTURE_SECOND;
+use crate::backward::BackwardRead;
+use crate::bypass::{EMPTY_PAGES, FIRST_SECOND, FIRST_STRIDE};
+use crate::page_size::PageSize;
+use crate::pull::UndatedState;
 use crate::span::second_of;
-use crate::step_over::{EMPTY_PAGES, FIRST_SECOND, FIRST_STRIDE};
 use crate::walk::ExportWalk;
 
-/// It steps over so many places at most: each of them is looked for by dozens of requests, many of which fail.
-const MAX_STEPS_BACK: usize = 20;
-/// The most attempts of each request that looks for the second in which a failing conversation began. Many of them fail,
-/// and a wrong answer only moves the gap.
+/// The most places that are bypassed: dozens of requests look for each of them, and many of these fail.
+const MAX_BYPASSED: usize = 20;
+/// The most attempts of a request that looks for the second of a failing conversation. Many of these requests fail, and a
+/// wrong result only moves the gap.
 const SEARCH_ATTEMPTS: u32 = 2;
 
-/// The first bound of a span, and the second that is surely before all of it.
+/// The first second of a window, if it has one, and a second that is certainly before all of its conversations.
 type Floor = (Option<i64>, i64);
 
 impl ExportWalk<'_, '_> {
-    /// Goes on newest first behind each place that has ended a walk from the other end, until that comes to those without a
-    /// date. Leaves the seconds in between as gaps.
-    pub(crate) async fn step_backwards(&mut self, from: Option<i64>, to: Option<i64>) -> Result<Backwards> {
-        // Elsewhere, windows lead there from the other side.
-        if self.pull.undated == Undated::Unseen || self.place.last.is_some() {
-            return Ok(Backwards::Part);
+    /// Continues newest first before each place that fails, down to the conversations without a date. Leaves the failing seconds
+    /// as gaps.
+    pub(crate) async fn bypass_backward(
+        &mut self,
+        from: Option<i64>,
+        to: Option<i64>,
+    ) -> Result<BackwardRead> {
+        // Otherwise windows that are read oldest first get there.
+        if self.pull.undated_state == UndatedState::NotSeen || self.state.last.is_some() {
+            return Ok(BackwardRead::Incomplete);
         }
         let floor = (from, from.unwrap_or(FIRST_SECOND) - 1);
         let mut end = to.unwrap_or_else(|| self.latest_second());
-        for _ in 0..MAX_STEPS_BACK {
+        for _ in 0..MAX_BYPASSED {
             if self.obstacles.reached_undated {
                 break;
             }
-            let last = self.obstacles.reached.unwrap_or(end);
-            let Some(second) = self.failing_second_before(floor, last).await? else { break };
-            // Otherwise the vendor went down meanwhile.
+            let last = self.obstacles.reached_second.unwrap_or(end);
+            let Some(second) = self.find_failing_second_before(floor, last).await? else { break };
+            // If the probe fails, the vendor went down meanwhile.
             self.pull.probe().await?;
             self.obstacles.leave_gap(second, last);
             end = second - 1;
-            let read = self.read_backwards(from, Some(end), PageSize::default()).await?;
-            if read != Backwards::Part {
+            let read = self.read_backward(from, Some(end), PageSize::default()).await?;
+            if read != BackwardRead::Incomplete {
                 return Ok(read);
             }
         }
-        Ok(Backwards::Part)
+        Ok(BackwardRead::Incomplete)
     }
 
-    /// Returns a second that no conversation begins after, unless the vendor's clock is wrong.
+    /// Returns a second after which no conversation begins, unless the vendor's clock is wrong.
     fn latest_second(&self) -> i64 {
-        self.pull.request.plausible_until.map_or(NO_CONVERSATION_YET, second_of)
+        self.pull.request.plausible_until.map_or(FAR_FUTURE_SECOND, second_of)
     }
 
-    /// Returns the second in which the newest conversation up to `last` began, if it fails and says when it began. All
-    /// that began after `last` was read, and some of what began in it.
-    async fn failing_second_before(&mut self, floor: Floor, last: i64) -> Result<Option<i64>> {
+    /// Returns the second of the failing conversation, the newest that was not read, or `None` if it has no date. Everything
+    /// that began after `last` was read, and a part of what began in it.
+    async fn find_failing_second_before(&mut self, floor: Floor, last: i64) -> Result<Option<i64>> {
         if self.can_read_newest(floor.0, last - 1).await? {
             return Ok(Some(last));
         }
@@ -73,10 +77,10 @@ impl ExportWalk<'_, '_> {
         Ok(is_bounded.then_some(high))
     }
 
-    /// Returns whether the newest conversation of a span, which fails, began after a second. A window without a date in it
-    /// ends with the last of those that have none: if that one fails, only the window before the second can tell.
+    /// Returns whether the newest conversation of a window, which fails, began after a second. A window without dated
+    /// conversations holds those without a date: if one of these fails, only the window up to the second shows the difference.
     async fn begins_after(&mut self, second: i64, from: Option<i64>, last: i64) -> Result<bool> {
-        if self.pull.undated == Undated::Failing {
+        if self.pull.undated_state == UndatedState::Failing {
             self.can_read_newest(from, second).await
         } else {
             Ok(!self.can_read_newest(Some(second + 1), last).await?)
@@ -100,9 +104,9 @@ impl ExportWalk<'_, '_> {
             };
             let answer = &response.answer;
             let metadata = self.pull.page_metadata(answer, &response.counts);
-            self.pull.say(&metadata);
-            self.pull.send_arrived().await;
-            // The walk itself comes to it once more, and ends where it meets what was read.
+            self.pull.add_metadata(&metadata);
+            self.pull.send_queued().await;
+            // The walk reads it again, and must not take it for an overlap with what was read before.
             self.seen.undo();
             let next = answer.cursor().filter(|_| answer.has_more != Some(false));
             match next.filter(|_| response.counts.elements == 0) {
