@@ -40,7 +40,7 @@ pub(crate) enum ProbeResponse {
 
 /// A response that holds no conversation with a date.
 pub(crate) struct EmptyResponse {
-    pub(crate) answer: Envelope<Value>,
+    pub(crate) envelope: Envelope<Value>,
     pub(crate) counts: Counts,
     /// The conversations without a date. They may have been billed.
     pub(crate) undated: Vec<Record>,
@@ -66,11 +66,11 @@ impl ConvocoreV3 {
         let call = Call::new(AGENT, ["agents", &self.agent_id]);
         let (document, clock_skew_seconds) = self.client.json_with_clock_skew::<Box<RawValue>>(&call).await?;
         let document = document.get().as_bytes();
-        let answer: Envelope<Agent> = self.client.decode(&call, document, None)?;
-        if answer.is_error() {
-            return Err(self.client.api_error(&call, embedded_error(&answer), None));
+        let envelope: Envelope<Agent> = self.client.decode(&call, document, None)?;
+        if envelope.is_error() {
+            return Err(self.client.api_error(&call, embedded_error(&envelope), None));
         }
-        let agent = match answer.data {
+        let agent = match envelope.data {
             Some(agent) => agent,
             None => self.client.decode(&call, document, None)?,
         };
@@ -110,16 +110,16 @@ impl ConvocoreV3 {
                 ArrayEvent::End => break,
             }
         }
-        let answer: Envelope<Value> = elements.envelope()?;
-        if answer.is_error() {
-            return Err(self.client.api_error(&call, embedded_error(&answer), elements.request_id()));
+        let envelope: Envelope<Value> = elements.envelope()?;
+        if envelope.is_error() {
+            return Err(self.client.api_error(&call, embedded_error(&envelope), elements.request_id()));
         }
-        self.expect_array(&call, &answer, elements.request_id())?;
-        Ok(ProbeResponse::Empty(Box::new(EmptyResponse { answer, counts, undated })))
+        self.expect_array(&call, &envelope, elements.request_id())?;
+        Ok(ProbeResponse::Empty(Box::new(EmptyResponse { envelope, counts, undated })))
     }
 
-    fn expect_array(&self, call: &Call, answer: &Envelope<Value>, request_id: Option<&str>) -> Result<()> {
-        if answer.data.as_ref().is_some_and(Value::is_array) {
+    fn expect_array(&self, call: &Call, envelope: &Envelope<Value>, request_id: Option<&str>) -> Result<()> {
+        if envelope.data.as_ref().is_some_and(Value::is_array) {
             return Ok(());
         }
         let message = "the response has no array at `data`";
@@ -130,31 +130,31 @@ impl ConvocoreV3 {
     pub(crate) async fn single(&self, id: &RecordId) -> Result<(Exported, Envelope<Box<RawValue>>)> {
         let call = Call::new(SINGLE, ["agents", &self.agent_id, "convos", id.as_str(), "export"])
             .query("format", "json");
-        let mut answer: Envelope<Box<RawValue>> = self.client.json(&call).await?;
-        if answer.is_error() {
-            return Err(self.client.api_error(&call, embedded_error(&answer), None));
+        let mut envelope: Envelope<Box<RawValue>> = self.client.json(&call).await?;
+        if envelope.is_error() {
+            return Err(self.client.api_error(&call, embedded_error(&envelope), None));
         }
-        let Some(data) = answer.data.take() else {
+        let Some(data) = envelope.data.take() else {
             let message = "the response has no conversation at `data`";
             return Err(self.client.error(&call, ErrorKind::Malformed, message, None));
         };
-        Ok((Exported::read(Box::<str>::from(data).into_string().into(), self.zone), answer))
+        Ok((Exported::read(Box::<str>::from(data).into_string().into(), self.zone), envelope))
     }
 
     /// Reads the metadata of one response, and counts its cost against the budget. `most_units` is the most that the
     /// response can have cost, which counts if the vendor does not state the cost.
     pub(crate) fn page_metadata<T>(
         &self,
-        answer: &Envelope<T>,
+        envelope: &Envelope<T>,
         elements: u64,
         most_units: u64,
     ) -> PageMetadata {
-        let usage = answer.usage.as_ref();
+        let usage = envelope.usage.as_ref();
         let quota_used = usage.and_then(|usage| usage.billable_used_this_request);
         self.client.spend_quota(quota_used.unwrap_or(most_units));
         PageMetadata {
             pages: 1,
-            skipped: answer.scanned_convo_count.map_or(0, |scanned| scanned.saturating_sub(elements)),
+            skipped: envelope.scanned_convo_count.map_or(0, |scanned| scanned.saturating_sub(elements)),
             quota_used,
             quota_left: usage.and_then(|usage| usage.billable_remaining_this_period),
             ..PageMetadata::default()

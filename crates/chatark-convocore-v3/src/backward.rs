@@ -67,14 +67,14 @@ impl ExportWalk<'_, '_> {
             };
             self.obstacles.reached_second = self.span.oldest.or(self.obstacles.reached_second);
             self.obstacles.reached_undated = self.span.ends_undated;
-            let (counts, answer) = (&response.counts, &response.answer);
-            let metadata = self.pull.page_metadata(answer, counts);
+            let (counts, envelope) = (&response.counts, &response.envelope);
+            let metadata = self.pull.page_metadata(envelope, counts);
             self.pull.add_metadata(&metadata);
             self.pull.send_queued().await;
-            let scanned = answer.scanned_convo_count.unwrap_or(0);
+            let scanned = envelope.scanned_convo_count.unwrap_or(0);
             size.count_read(counts.elements.max(scanned).max(1));
-            let Some(next) = answer.cursor().filter(|_| answer.has_more != Some(false)) else {
-                let is_whole = answer.is_paged() && answer.has_more != Some(true);
+            let Some(next) = envelope.cursor().filter(|_| envelope.has_more != Some(false)) else {
+                let is_whole = envelope.is_paged() && envelope.has_more != Some(true);
                 return Ok(if is_whole { BackwardRead::Complete } else { BackwardRead::Incomplete });
             };
             let is_overlap = counts.elements > 0 && self.span.fresh == 0;

@@ -102,13 +102,13 @@ impl ExportWalk<'_, '_> {
                 }
                 Err(error) => return Err(error),
             };
-            let answer = &response.answer;
-            let metadata = self.pull.page_metadata(answer, &response.counts);
+            let envelope = &response.envelope;
+            let metadata = self.pull.page_metadata(envelope, &response.counts);
             self.pull.add_metadata(&metadata);
             self.pull.send_queued().await;
             // The walk reads it again, and must not take it for an overlap with what was read before.
             self.seen.undo();
-            let next = answer.cursor().filter(|_| answer.has_more != Some(false));
+            let next = envelope.cursor().filter(|_| envelope.has_more != Some(false));
             match next.filter(|_| response.counts.elements == 0) {
                 Some(next) => cursor = Some(next.to_owned()),
                 None => return Ok(true),

@@ -154,9 +154,9 @@ impl ExportWalk<'_, '_> {
         match self.read(call, 1).await {
             Ok(response) => {
                 let elements = response.counts.elements;
-                let metadata = self.pull.page_metadata(&response.answer, &response.counts);
+                let metadata = self.pull.page_metadata(&response.envelope, &response.counts);
                 self.pull.add_metadata(&metadata);
-                Ok(elements > 0 || response.answer.scanned_convo_count > Some(0))
+                Ok(elements > 0 || response.envelope.scanned_convo_count > Some(0))
             }
             Err(error) if error.may_be_local() => Ok(false),
             Err(error) => Err(error),
@@ -307,7 +307,7 @@ impl ExportWalk<'_, '_> {
                 Err(error) if error.may_be_local() => return Ok(WindowState::Failing),
                 Err(error) => return Err(error),
             };
-            let metadata = self.pull.page_metadata(&response.answer, &response.counts);
+            let metadata = self.pull.page_metadata(&response.envelope, &response.counts);
             self.pull.add_metadata(&metadata);
             // Conversations without a date, which any window may hold, were read already.
             if self.span.newest.is_some() || self.span.fresh > 0 {
@@ -315,8 +315,8 @@ impl ExportWalk<'_, '_> {
                 self.pull.send_queued().await;
                 return Ok(WindowState::Readable);
             }
-            let answer = &response.answer;
-            match answer.cursor().filter(|_| answer.has_more != Some(false)) {
+            let envelope = &response.envelope;
+            match envelope.cursor().filter(|_| envelope.has_more != Some(false)) {
                 Some(next) => cursor = Some(next.to_owned()),
                 None => return Ok(WindowState::Empty),
             }

@@ -39,7 +39,7 @@ pub(crate) enum ExportEvent {
 /// A response of the bulk export that has arrived whole.
 #[derive(Debug)]
 pub(crate) struct ExportResponse {
-    pub(crate) answer: Envelope<Value>,
+    pub(crate) envelope: Envelope<Value>,
     pub(crate) call: Call,
     pub(crate) request_id: Option<String>,
     /// The conversations since the last full batch.
@@ -90,17 +90,17 @@ impl<'a> ExportReader<'a> {
     }
 
     fn end(&mut self) -> Result<ExportResponse> {
-        let answer: Envelope<Value> = self.array.envelope()?;
+        let envelope: Envelope<Value> = self.array.envelope()?;
         let (call, request_id) = (self.array.call(), self.array.request_id());
-        if answer.is_error() {
-            return Err(self.account.client.api_error(call, embedded_error(&answer), request_id));
+        if envelope.is_error() {
+            return Err(self.account.client.api_error(call, embedded_error(&envelope), request_id));
         }
-        if !answer.data.as_ref().is_some_and(Value::is_array) {
+        if !envelope.data.as_ref().is_some_and(Value::is_array) {
             let message = "the response has no array at `data`";
             return Err(self.account.client.error(call, ErrorKind::Malformed, message, request_id));
         }
         Ok(ExportResponse {
-            answer,
+            envelope,
             call: call.clone(),
             request_id: request_id.map(str::to_owned),
             items: mem::take(&mut self.items),

@@ -116,7 +116,7 @@ impl Pull<'_> {
             return self.fetch_single(slice::from_ref(id), fetched).await;
         }
         match self.account.single(id).await {
-            Ok((item, answer)) => self.accept_single(id, item, &answer, fetched).await,
+            Ok((item, envelope)) => self.accept_single(id, item, &envelope, fetched).await,
             Err(error) if matches!(error.kind(), ErrorKind::Budget | ErrorKind::RateLimited) => {
                 return Err(error);
             }
@@ -158,7 +158,7 @@ impl Pull<'_> {
             return Ok(true);
         }
         match self.account.single(&id).await {
-            Ok((item, answer)) => self.accept_single(&id, item, &answer, fetched).await,
+            Ok((item, envelope)) => self.accept_single(&id, item, &envelope, fetched).await,
             Err(error) if error.kind() == ErrorKind::NotFound => {}
             Err(error) => return Err(error),
         }
@@ -175,8 +175,8 @@ impl Pull<'_> {
         let mut reader = ExportReader::new(account, call, None);
         let selects = match reader.next().await {
             Ok(ExportEvent::End(response)) => {
-                let ExportResponse { answer, items, counts, .. } = *response;
-                let page = self.page_metadata(&answer, &counts);
+                let ExportResponse { envelope, items, counts, .. } = *response;
+                let page = self.page_metadata(&envelope, &counts);
                 self.add_metadata(&page);
                 self.queue_extra_records(items.into_iter().map(|item| item.record));
                 counts.elements == 0
@@ -205,10 +205,10 @@ impl Pull<'_> {
         let (items, shows) = match reader.next().await? {
             ExportEvent::Batch(items) => (items, true),
             ExportEvent::End(response) => {
-                let ExportResponse { answer, items, counts, .. } = *response;
-                let page = self.page_metadata(&answer, &counts);
+                let ExportResponse { envelope, items, counts, .. } = *response;
+                let page = self.page_metadata(&envelope, &counts);
                 self.add_metadata(&page);
-                (items, counts.elements > 0 || answer.scanned_convo_count > Some(0))
+                (items, counts.elements > 0 || envelope.scanned_convo_count > Some(0))
             }
         };
         if let Some(item) = items.first() {
@@ -290,11 +290,11 @@ impl Pull<'_> {
                 ExportEvent::End(response) => break *response,
             }
         };
-        let ExportResponse { answer, call, items, counts, .. } = response;
+        let ExportResponse { envelope, call, items, counts, .. } = response;
         fetched.ends_with_gap = false;
-        let page = self.page_metadata(&answer, &counts);
+        let page = self.page_metadata(&envelope, &counts);
         self.add_metadata(&page);
-        self.compare_count(&call, &answer, counts.elements);
+        self.compare_count(&call, &envelope, counts.elements);
         self.queue_requested(items, fetched);
         Ok(counts)
     }
@@ -302,7 +302,7 @@ impl Pull<'_> {
     async fn fetch_single(&mut self, ids: &[RecordId], fetched: &mut Fetched) -> Result<()> {
         for id in ids {
             match self.account.single(id).await {
-                Ok((item, answer)) => self.accept_single(id, item, &answer, fetched).await,
+                Ok((item, envelope)) => self.accept_single(id, item, &envelope, fetched).await,
                 Err(error) if error.kind() == ErrorKind::NotFound => {
                     self.add_metadata(&PageMetadata { pages: 1, ..PageMetadata::default() });
                     fetched.ends_with_gap = false;
@@ -324,10 +324,10 @@ impl Pull<'_> {
         &mut self,
         id: &RecordId,
         item: Exported,
-        answer: &Envelope<T>,
+        envelope: &Envelope<T>,
         fetched: &mut Fetched,
     ) {
-        let page = self.single_metadata(answer, &item);
+        let page = self.single_metadata(envelope, &item);
         self.add_metadata(&page);
         fetched.ends_with_gap = false;
         fetched.found.insert(id.clone());

@@ -101,7 +101,7 @@ impl ListWalk {
                 Err(ListProblem::Refused(_)) if cursor.page.is_some() => return Ok(None),
                 // The cursor is refused, not the list: this pull cannot see the rest.
                 Err(ListProblem::Refused(error)) if self.pages > 0 => return Err(ListProblem::Broken(error)),
-                answer => return answer,
+                page => return page,
             }
         }
         self.next = Some(cursor);
@@ -119,18 +119,18 @@ impl ListWalk {
             .optional_query("cursor", from.cursor.as_deref())
             .optional_query("page", from.page);
         let page = account.client.page(&call, "data").await?;
-        let answer: Envelope<Value> = page.envelope(&account.client, &call)?;
-        if answer.is_error() {
-            return Err(account.client.api_error(&call, embedded_error(&answer), page.request_id()).into());
+        let envelope: Envelope<Value> = page.envelope(&account.client, &call)?;
+        if envelope.is_error() {
+            return Err(account.client.api_error(&call, embedded_error(&envelope), page.request_id()).into());
         }
         self.pages += 1;
-        self.check_quota(account, &answer)?;
+        self.check_quota(account, &envelope)?;
         let rows: Vec<_> = page.elements.into_iter().map(Row::read).collect();
         if from.page.is_some() && self.is_repeated(&rows) {
             return Ok(None);
         }
         self.check_idle_pages(account, &call, &rows)?;
-        self.next = self.cursor_after(from, &answer, rows.len() as u64, limit)?;
+        self.next = self.cursor_after(from, &envelope, rows.len() as u64, limit)?;
         self.first = rows.first().cloned();
         Ok(Some(ListPage { rows, next: self.next.clone() }))
     }
@@ -138,19 +138,19 @@ impl ListWalk {
     fn cursor_after(
         &mut self,
         from: &ListCursor,
-        answer: &Envelope<Value>,
+        envelope: &Envelope<Value>,
         rows: u64,
         limit: u64,
     ) -> Result<Option<ListCursor>, ListProblem> {
-        if answer.has_more == Some(false) || rows == 0 && answer.cursor().is_none() {
+        if envelope.has_more == Some(false) || rows == 0 && envelope.cursor().is_none() {
             return Ok(None);
         }
-        if let Some(cursor) = answer.cursor() {
+        if let Some(cursor) = envelope.cursor() {
             self.guard.advance(LIST, cursor).map_err(ListProblem::Broken)?;
             return Ok(Some(ListCursor { cursor: Some(cursor.to_owned()), page: None }));
         }
         // The older list has numbered pages and no cursor; it may allow more rows in a page than were requested.
-        let is_numbered = !answer.has_cursor_key() && from.cursor.is_none() && rows >= limit;
+        let is_numbered = !envelope.has_cursor_key() && from.cursor.is_none() && rows >= limit;
         let number = from.page.unwrap_or(1) + 1;
         Ok(is_numbered.then_some(ListCursor { cursor: None, page: Some(number) }))
     }
@@ -176,8 +176,8 @@ impl ListWalk {
     }
 
     /// Fails if the list turns out to be metered: that it is free is inferred, not documented.
-    fn check_quota(&mut self, account: &ConvocoreV3, answer: &Envelope<Value>) -> Result<(), ListProblem> {
-        let Some(usage) = &answer.usage else { return Ok(()) };
+    fn check_quota(&mut self, account: &ConvocoreV3, envelope: &Envelope<Value>) -> Result<(), ListProblem> {
+        let Some(usage) = &envelope.usage else { return Ok(()) };
         let used = usage.billable_used_this_request.unwrap_or(0);
         account.client.spend_quota(used);
         let left = usage.billable_remaining_this_period;
@@ -191,9 +191,11 @@ impl ConvocoreV3 {
     /// Returns whether the vendor still has a conversation. Only a clear "not found" counts as no.
     pub(crate) async fn has_conversation(&self, id: &str) -> Result<bool> {
         let call = Call::new(ROW, ["agents", &self.agent_id, "convos", id]);
-        let answer: Result<Envelope<Value>> = self.client.json(&call).await;
-        let refused = match answer {
-            Ok(answer) if answer.is_error() => self.client.api_error(&call, embedded_error(&answer), None),
+        let envelope: Result<Envelope<Value>> = self.client.json(&call).await;
+        let refused = match envelope {
+            Ok(envelope) if envelope.is_error() => {
+                self.client.api_error(&call, embedded_error(&envelope), None)
+            }
             Ok(_) => return Ok(true),
             Err(error) => error,
         };

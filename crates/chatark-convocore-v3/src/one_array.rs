@@ -48,13 +48,13 @@ impl ExportWalk<'_, '_> {
         mut page: PageMetadata,
     ) -> Result<Step> {
         let elements = response.counts.elements;
-        let text = response.answer.success_text().unwrap_or_default();
+        let text = response.envelope.success_text().unwrap_or_default();
         let ignores_window = self.is_outside_window();
         if self.windows.cap.is_some() && self.span.fresh > 0 {
             self.report_cap("windows of time");
         }
         if !self.is_cut_short(elements, text) {
-            if response.answer.usage.is_none() {
+            if response.envelope.usage.is_none() {
                 // All of it comes in one response and is not metered: later pulls need no list to find changes.
                 self.pull.remember_feature(PAGES, false);
             }
@@ -63,14 +63,14 @@ impl ExportWalk<'_, '_> {
                 page.notes
                     .push("this deployment ignores the requested dates; they were applied here".to_owned());
             }
-            return self.finish_window(page, &response.answer).await;
+            return self.finish_window(page, &response.envelope).await;
         }
         if self.windows.cap.replace(elements).is_none() {
             self.windows.are_supported =
                 !ignores_window && self.pull.probe().await? != ProbeResult::WindowIgnored;
         }
         if self.windows.are_supported && !ignores_window && self.split_window() {
-            return self.finish_window(page, &response.answer).await;
+            return self.finish_window(page, &response.envelope).await;
         }
         self.pull.add_metadata(&page);
         self.pull.send_queued().await;
@@ -138,9 +138,9 @@ impl ExportWalk<'_, '_> {
     }
 
     /// Goes on with the next window, or ends.
-    async fn finish_window<T>(&mut self, mut page: PageMetadata, answer: &Envelope<T>) -> Result<Step> {
+    async fn finish_window<T>(&mut self, mut page: PageMetadata, envelope: &Envelope<T>) -> Result<Step> {
         let Some((from, to)) = self.windows.pending.pop() else {
-            page.notes.extend(self.end_notes(answer).await?);
+            page.notes.extend(self.end_notes(envelope).await?);
             let end = self.end_checkpoint();
             self.send(end, page).await;
             return Ok(Step::End);

@@ -244,17 +244,17 @@ impl<'a> Pull<'a> {
     }
 
     /// Reads the envelope of a response of the bulk export.
-    pub(crate) fn page_metadata<T>(&mut self, answer: &Envelope<T>, counts: &Counts) -> PageMetadata {
-        self.is_paged = Some(answer.is_paged());
-        self.has_shown_any |= answer.scanned_convo_count > Some(0);
-        self.envelope_metadata(answer, counts)
+    pub(crate) fn page_metadata<T>(&mut self, envelope: &Envelope<T>, counts: &Counts) -> PageMetadata {
+        self.is_paged = Some(envelope.is_paged());
+        self.has_shown_any |= envelope.scanned_convo_count > Some(0);
+        self.envelope_metadata(envelope, counts)
     }
 
     /// Reads the envelope of a response of the export of one conversation.
-    pub(crate) fn single_metadata<T>(&mut self, answer: &Envelope<T>, item: &Exported) -> PageMetadata {
+    pub(crate) fn single_metadata<T>(&mut self, envelope: &Envelope<T>, item: &Exported) -> PageMetadata {
         let mut counts = Counts::default();
         counts.add(item);
-        self.envelope_metadata(answer, &counts)
+        self.envelope_metadata(envelope, &counts)
     }
 
     /// Spends the most that a response can have cost that was too large to be read to its envelope.
@@ -274,17 +274,17 @@ impl<'a> Pull<'a> {
         self.is_paged == Some(true)
     }
 
-    fn envelope_metadata<T>(&mut self, answer: &Envelope<T>, counts: &Counts) -> PageMetadata {
-        if let Some(latest) = answer.usage.as_ref().and_then(|usage| usage.summary.clone()) {
+    fn envelope_metadata<T>(&mut self, envelope: &Envelope<T>, counts: &Counts) -> PageMetadata {
+        if let Some(latest) = envelope.usage.as_ref().and_then(|usage| usage.summary.clone()) {
             self.quota_message = Some(self.account.client.vendor_text(&latest));
         }
         let most_units = if self.is_metered() { counts.most_units } else { 0 };
-        self.account.page_metadata(answer, counts.elements, most_units)
+        self.account.page_metadata(envelope, counts.elements, most_units)
     }
 
     /// Notes once that the vendor's own text names another number of conversations than the response held.
-    pub(crate) fn compare_count<T>(&mut self, call: &Call, answer: &Envelope<T>, elements: u64) {
-        let Some(text) = answer.success_text() else { return };
+    pub(crate) fn compare_count<T>(&mut self, call: &Call, envelope: &Envelope<T>, elements: u64) {
+        let Some(text) = envelope.success_text() else { return };
         let counts = conversation_counts(text);
         if counts.is_empty() || counts.contains(&elements) || mem::replace(&mut self.has_reported_count, true)
         {
@@ -297,28 +297,28 @@ impl<'a> Pull<'a> {
     /// Probes whether the export answers at all: requests a window that cannot contain a conversation, and if that fails,
     /// an id that no conversation has.
     pub(crate) async fn probe(&mut self) -> Result<ProbeResult> {
-        let answer = match self.account.probe_window().await {
-            Ok(window) => self.accept_probe(window),
+        let envelope = match self.account.probe_window().await {
+            Ok(response) => self.accept_probe(response),
             Err(error) if error.may_be_local() => {
                 // The window may hold conversations without a date, one of which fails.
-                let window = self.account.probe_unknown_id().await?;
-                let Some(answer) = self.accept_probe(window) else { return Err(error) };
+                let response = self.account.probe_unknown_id().await?;
+                let Some(envelope) = self.accept_probe(response) else { return Err(error) };
                 self.undated_state = UndatedState::Failing;
-                Some(answer)
+                Some(envelope)
             }
             Err(error) => return Err(error),
         };
-        Ok(match answer {
+        Ok(match envelope {
             None => ProbeResult::WindowIgnored,
-            Some((answer, _)) if answer.is_paged() => ProbeResult::Paged,
+            Some((envelope, _)) if envelope.is_paged() => ProbeResult::Paged,
             Some(_) => ProbeResult::NotPaged,
         })
     }
 
     /// Queues the records that a probe has returned, since they may have been billed. Returns the envelope and the most units
     /// that the response can have cost, or `None` if the deployment ignores the window or the id.
-    fn accept_probe(&mut self, window: ProbeResponse) -> Option<(Envelope<Value>, u64)> {
-        let EmptyResponse { answer, counts, undated } = match window {
+    fn accept_probe(&mut self, response: ProbeResponse) -> Option<(Envelope<Value>, u64)> {
+        let EmptyResponse { envelope, counts, undated } = match response {
             ProbeResponse::Empty(empty) => *empty,
             ProbeResponse::Ignored(records) => {
                 self.queue_extra_records(records);
@@ -326,35 +326,35 @@ impl<'a> Pull<'a> {
             }
         };
         // Conversations without a human message are scanned and not returned.
-        if counts.elements > 0 || answer.scanned_convo_count > Some(0) {
+        if counts.elements > 0 || envelope.scanned_convo_count > Some(0) {
             self.undated_state = self.undated_state.max(UndatedState::InWindows);
         }
-        let page = self.page_metadata(&answer, &counts);
+        let page = self.page_metadata(&envelope, &counts);
         self.add_metadata(&page);
         self.queue_extra_records(undated);
-        Some((answer, counts.most_units))
+        Some((envelope, counts.most_units))
     }
 
     /// Reads the quota from the response to a probe: of a window that cannot contain a conversation, or if that fails, of an
     /// unknown id. Returns `None` if the response does not show it.
     pub(crate) async fn quota(&mut self) -> Result<Option<Quota>> {
-        let mut answer = if self.asks_quota_by_id {
+        let mut response = if self.asks_quota_by_id {
             self.account.probe_unknown_id().await
         } else {
             self.account.probe_window().await
         };
-        if !self.asks_quota_by_id && answer.as_ref().is_err_and(Error::may_be_local) {
+        if !self.asks_quota_by_id && response.as_ref().is_err_and(Error::may_be_local) {
             // For the rest of the pull: a window that fails may be billed, which would distort the price of the list.
             self.asks_quota_by_id = true;
-            answer = self.account.probe_unknown_id().await;
+            response = self.account.probe_unknown_id().await;
         }
-        let window = match answer {
-            Ok(window) => window,
+        let response = match response {
+            Ok(response) => response,
             Err(error) if error.kind() == ErrorKind::Budget => return Err(error),
             Err(_) => return Ok(None),
         };
-        let Some((answer, most_units)) = self.accept_probe(window) else { return Ok(None) };
-        Ok(answer.usage.map(|usage| Quota::of(&usage, most_units)))
+        let Some((envelope, most_units)) = self.accept_probe(response) else { return Ok(None) };
+        Ok(envelope.usage.map(|usage| Quota::of(&usage, most_units)))
     }
 
     /// Probes the vendor after a failure, and returns the failure and the result of the probe. If the probe fails too, the

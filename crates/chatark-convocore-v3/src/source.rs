@@ -62,7 +62,7 @@ impl Provider for ConvocoreV3 {
             estimate.notes.push("this deployment ignores dates: one response may hold everything".to_owned());
             return Ok(estimate);
         };
-        estimate.quota_left = self.page_metadata(&empty.answer, empty.counts.elements, 0).quota_left;
+        estimate.quota_left = self.page_metadata(&empty.envelope, empty.counts.elements, 0).quota_left;
         estimate.notes.push(UNCOUNTED.to_owned());
         if request.selection == Selection::All {
             self.estimate_changes(request, &mut estimate).await?;

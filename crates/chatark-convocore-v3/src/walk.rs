@@ -241,15 +241,15 @@ impl<'p, 'a> ExportWalk<'p, 'a> {
     /// Moves on to the page after a response, and sends the rest of its records with a checkpoint.
     pub(crate) async fn advance(&mut self, response: ExportResponse) -> Result<Step> {
         let elements = response.counts.elements;
-        let mut page = self.pull.page_metadata(&response.answer, &response.counts);
-        self.pull.compare_count(&response.call, &response.answer, elements);
+        let mut page = self.pull.page_metadata(&response.envelope, &response.counts);
+        self.pull.compare_count(&response.call, &response.envelope, elements);
         self.obstacles.is_alive = false;
         // Conversations without a date, which any window may hold, do not show that the walk has passed the failing one.
         if self.span.newest.is_some() || self.span.fresh > 0 {
             self.obstacles.bypassed_in_a_row = 0;
             self.resolve_suspect().await?;
         }
-        if !response.answer.is_paged() && self.state.cursor.is_none() {
+        if !response.envelope.is_paged() && self.state.cursor.is_none() {
             return self.finish_array(&response, page).await;
         }
         // If nothing follows, only a full page may have ended within a second.
@@ -258,19 +258,19 @@ impl<'p, 'a> ExportWalk<'p, 'a> {
         self.update_order();
         // If the walk can continue by time, a page with anything new has made progress.
         self.restarts.brought_nothing &= self.state.last.is_none() || self.span.fresh == 0;
-        self.size.count_read(elements.max(response.answer.scanned_convo_count.unwrap_or(0)).max(1));
+        self.size.count_read(elements.max(response.envelope.scanned_convo_count.unwrap_or(0)).max(1));
         let (checkpoint, end) = match self.next_cursor(&response) {
             Ok(Some(cursor)) => {
                 page.empty_pages = u64::from(elements == 0);
                 self.state.cursor = Some(cursor);
                 (self.checkpoint()?, self.check_idle_pages(&response))
             }
-            Ok(None) if self.continues_without_cursor(&response.answer, is_full) => {
+            Ok(None) if self.continues_without_cursor(&response.envelope, is_full) => {
                 (self.checkpoint_in_last_second()?, Ok(Step::Next))
             }
             Ok(None) => {
                 self.resolve_suspect().await?;
-                page.notes.extend(self.end_notes(&response.answer).await?);
+                page.notes.extend(self.end_notes(&response.envelope).await?);
                 (self.end_checkpoint(), Ok(Step::End))
             }
             Err(error) => (Checkpoint::None, Err(error)),
@@ -287,8 +287,8 @@ impl<'p, 'a> ExportWalk<'p, 'a> {
 
     /// After a page that announces more without a cursor, continues by time, which costs nothing if it was the last page.
     /// Returns whether it can.
-    fn continues_without_cursor(&mut self, answer: &Envelope<serde_json::Value>, was_full: bool) -> bool {
-        let Some(last) = self.state.last.filter(|_| answer.has_more == Some(true) && self.span.fresh > 0)
+    fn continues_without_cursor(&mut self, envelope: &Envelope<serde_json::Value>, was_full: bool) -> bool {
+        let Some(last) = self.state.last.filter(|_| envelope.has_more == Some(true) && self.span.fresh > 0)
         else {
             return false;
         };
@@ -311,7 +311,7 @@ impl<'p, 'a> ExportWalk<'p, 'a> {
         match self.read(call.query("fromTs", second).query("toTs", second), self.size.limit()).await {
             Ok(response) => {
                 let elements = response.counts.elements;
-                let metadata = self.pull.page_metadata(&response.answer, &response.counts);
+                let metadata = self.pull.page_metadata(&response.envelope, &response.counts);
                 self.pull.add_metadata(&metadata);
                 if elements >= u64::from(self.size.limit()) {
                     let message =
@@ -363,8 +363,8 @@ impl<'p, 'a> ExportWalk<'p, 'a> {
 
     /// Returns the cursor of the next page, or `None` at the end: if there is no cursor, or `hasMore` is false.
     fn next_cursor(&mut self, response: &ExportResponse) -> Result<Option<String>> {
-        let ExportResponse { answer, call, .. } = response;
-        let Some(cursor) = answer.cursor().filter(|_| answer.has_more != Some(false)) else {
+        let ExportResponse { envelope, call, .. } = response;
+        let Some(cursor) = envelope.cursor().filter(|_| envelope.has_more != Some(false)) else {
             return Ok(None);
         };
         self.guard.advance(call.operation.clone(), cursor)?;
@@ -400,7 +400,7 @@ impl<'p, 'a> ExportWalk<'p, 'a> {
 
     /// Fails if too many pages hold nothing new, so that a list without an end is not read forever.
     fn check_idle_pages(&mut self, response: &ExportResponse) -> Result<Step> {
-        let scanned = response.answer.scanned_convo_count.unwrap_or(0);
+        let scanned = response.envelope.scanned_convo_count.unwrap_or(0);
         let Some(pages) = self.idle_pages.count_page(response.counts.elements, self.span.fresh, scanned)
         else {
             return Ok(Step::Next);
@@ -484,7 +484,7 @@ impl<'p, 'a> ExportWalk<'p, 'a> {
     }
 
     /// Returns the notes to the user at the end of the pull.
-    pub(crate) async fn end_notes<T>(&mut self, answer: &Envelope<T>) -> Result<Vec<String>> {
+    pub(crate) async fn end_notes<T>(&mut self, envelope: &Envelope<T>) -> Result<Vec<String>> {
         let mut notes = Vec::new();
         if !self.is_pull() {
             return Ok(notes);
@@ -492,7 +492,7 @@ impl<'p, 'a> ExportWalk<'p, 'a> {
         if !self.has_read_any && self.obstacles.pending.is_empty() {
             notes.push(self.pull.account.explain_empty_export().await?);
         }
-        if answer.has_more == Some(true) {
+        if envelope.has_more == Some(true) {
             notes.push("the last page said that there is more and gave no cursor, which the vendor's documents leave open: it was taken as the end".to_owned());
         }
         notes.extend(self.pull.take_quota_message());

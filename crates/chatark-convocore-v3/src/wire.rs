@@ -392,14 +392,14 @@ mod tests {
 
     #[test]
     fn a_field_of_another_type_counts_as_missing() {
-        let answer: Envelope<Vec<Value>> = serde_json::from_value(json!({
+        let envelope: Envelope<Vec<Value>> = serde_json::from_value(json!({
             "success": "yes", "message": 1, "data": [], "mode": 2, "scannedConvoCount": -1,
             "usage": {"billableUsedThisRequest": "many", "summary": "s"}, "rateLimit": [], "nextCursor": 7,
         }))
         .unwrap();
-        assert!(!answer.is_error() && answer.text().is_none() && answer.scanned_convo_count.is_none());
-        assert!(answer.is_paged() && answer.cursor().is_none());
-        let usage = answer.usage.unwrap();
+        assert!(!envelope.is_error() && envelope.text().is_none() && envelope.scanned_convo_count.is_none());
+        assert!(envelope.is_paged() && envelope.cursor().is_none());
+        let usage = envelope.usage.unwrap();
         assert_eq!((usage.billable_used_this_request, usage.summary.as_deref()), (None, Some("s")));
         assert!(serde_json::from_value::<Envelope<Value>>(json!({"hasMore": "yes"})).is_err());
     }
