@@ -161,8 +161,8 @@ impl ConvocoreV3 {
         }
     }
 
-    /// Explains an export without conversations. Reads the agent itself, because an empty response does not prove that it
-    /// exists.
+    /// Explains an export without conversations. Reads the agent itself, because an empty response does not prove that
+    /// it exists.
     pub(crate) async fn explain_empty_export(&self) -> Result<String> {
         let info = self.agent().await?;
         Ok(if info.confirmed {

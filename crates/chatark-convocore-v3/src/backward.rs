@@ -1,5 +1,5 @@
-//! Reads the export newest first, down to a conversation that fails: this gives what follows that one, which a walk that
-//! reads oldest first cannot reach.
+//! Reads the export newest first, down to a conversation that fails: this gives what follows that one, which a walk
+//! that reads oldest first cannot reach.
 
 use std::mem;
 
@@ -17,14 +17,16 @@ use crate::walk::ExportWalk;
 pub(crate) enum BackwardRead {
     /// It read the whole window.
     Complete,
-    /// It came to conversations that were read already. That is the whole window too, if the walk got there without a gap.
+    /// It came to conversations that were read already. That is the whole window too, if the walk got there without a
+    /// gap.
     Overlap,
     /// It came to a place that fails.
     Incomplete,
 }
 
 impl ExportWalk<'_, '_> {
-    /// Reads what began in these seconds, both included, newest first, and sends it. Does not change the state of the walk.
+    /// Reads what began in these seconds, both included, newest first, and sends it. Does not change the state of the
+    /// walk.
     pub(crate) async fn read_backward(
         &mut self,
         from: Option<i64>,
@@ -89,8 +91,8 @@ impl ExportWalk<'_, '_> {
         }
     }
 
-    /// Gets past the failing conversation, which began in the first or the last of these seconds; those in between are empty.
-    /// Reads what follows it and leaves a gap. Returns whether something still fails there.
+    /// Gets past the failing conversation, which began in the first or the last of these seconds; those in between are
+    /// empty. Reads what follows it and leaves a gap. Returns whether something still fails there.
     pub(crate) async fn bypass_seconds(&mut self, first: i64, last: i64) -> Result<bool> {
         // The walk has read the first second up to the failing conversation, and nothing of the last second.
         let is_first_read =
@@ -110,13 +112,14 @@ impl ExportWalk<'_, '_> {
         Ok(true)
     }
 
-    /// Reads what began in one second, newest first, one conversation per page, since others may have been paid for already.
+    /// Reads what began in one second, newest first, one conversation per page, since others may have been paid for
+    /// already.
     async fn read_second_backward(&mut self, second: i64) -> Result<BackwardRead> {
         self.read_backward(Some(second), Some(second), PageSize::smallest()).await
     }
 
-    /// Gets past the failing conversation in the suspect second, if there is one. Called when a conversation after that second
-    /// was read, so that the failing one must have begun in it.
+    /// Gets past the failing conversation in the suspect second, if there is one. Called when a conversation after that
+    /// second was read, so that the failing one must have begun in it.
     pub(crate) async fn resolve_suspect(&mut self) -> Result<()> {
         match self.obstacles.suspect_second.take() {
             Some(second) => self.bypass_seconds(second, second).await.map(drop),

@@ -1,5 +1,6 @@
-//! Gets past conversations that fail while the export is read newest first. If every window of time holds the conversations
-//! without a date and one of these fails, no window can be read oldest first; newest first, those without a date come last.
+//! Gets past conversations that fail while the export is read newest first. If every window of time holds the
+//! conversations without a date and one of these fails, no window can be read oldest first; newest first, those without
+//! a date come last.
 
 use chatark_core::Result;
 
@@ -13,16 +14,16 @@ use crate::walk::ExportWalk;
 
 /// The most places that are bypassed: dozens of requests look for each of them, and many of these fail.
 const MAX_BYPASSED: usize = 20;
-/// The most attempts of a request that looks for the second of a failing conversation. Many of these requests fail, and a
-/// wrong result only moves the gap.
+/// The most attempts of a request that looks for the second of a failing conversation. Many of these requests fail, and
+/// a wrong result only moves the gap.
 const SEARCH_ATTEMPTS: u32 = 2;
 
 /// The first second of a window, if it has one, and a second that is certainly before all of its conversations.
 type Floor = (Option<i64>, i64);
 
 impl ExportWalk<'_, '_> {
-    /// Continues newest first before each place that fails, down to the conversations without a date. Leaves the failing seconds
-    /// as gaps.
+    /// Continues newest first before each place that fails, down to the conversations without a date. Leaves the
+    /// failing seconds as gaps.
     pub(crate) async fn bypass_backward(
         &mut self,
         from: Option<i64>,
@@ -57,8 +58,8 @@ impl ExportWalk<'_, '_> {
         self.pull.request.plausible_until.map_or(FAR_FUTURE_SECOND, second_of)
     }
 
-    /// Returns the second of the failing conversation, the newest that was not read, or `None` if it has no date. Everything
-    /// that began after `last` was read, and a part of what began in it.
+    /// Returns the second of the failing conversation, the newest that was not read, or `None` if it has no date.
+    /// Everything that began after `last` was read, and a part of what began in it.
     async fn find_failing_second_before(&mut self, floor: Floor, last: i64) -> Result<Option<i64>> {
         if self.can_read_newest(floor.0, last - 1).await? {
             return Ok(Some(last));
@@ -78,7 +79,8 @@ impl ExportWalk<'_, '_> {
     }
 
     /// Returns whether the newest conversation of a window, which fails, began after a second. A window without dated
-    /// conversations holds those without a date: if one of these fails, only the window up to the second shows the difference.
+    /// conversations holds those without a date: if one of these fails, only the window up to the second shows the
+    /// difference.
     async fn begins_after(&mut self, second: i64, from: Option<i64>, last: i64) -> Result<bool> {
         if self.pull.undated_state == UndatedState::Failing {
             self.can_read_newest(from, second).await

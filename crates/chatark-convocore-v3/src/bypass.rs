@@ -1,5 +1,5 @@
-//! How a walk gets past a single conversation that cannot be read: it finds where that began, leaves a gap, and continues
-//! after it.
+//! How a walk gets past a single conversation that cannot be read: it finds where that began, leaves a gap, and
+//! continues after it.
 
 use std::slice;
 
@@ -85,8 +85,8 @@ impl ExportWalk<'_, '_> {
         self.end_here().await
     }
 
-    /// Reads the rest of the walk newest first, and by the ids in the list. Leaves a gap unless that gives everything, and
-    /// returns whether it does.
+    /// Reads the rest of the walk newest first, and by the ids in the list. Leaves a gap unless that gives everything,
+    /// and returns whether it does.
     async fn read_rest(&mut self, failure: &Error) -> Result<bool> {
         self.resolve_suspect().await?;
         let (from, to) = self.bounds();
@@ -110,8 +110,8 @@ impl ExportWalk<'_, '_> {
         Ok(Step::End)
     }
 
-    /// Reads the conversations that the walk has not seen by their ids in the list. Returns whether the list was complete:
-    /// then only what could not be read by its id is a gap.
+    /// Reads the conversations that the walk has not seen by their ids in the list. Returns whether the list was
+    /// complete: then only what could not be read by its id is a gap.
     async fn read_rest_by_list(&mut self) -> Result<bool> {
         // What an earlier pull has read would be paid for twice.
         if self.is_resumed() || self.pull.lacks(LIST) {
@@ -139,7 +139,8 @@ impl ExportWalk<'_, '_> {
         }
     }
 
-    /// Returns whether the vendor still returns conversations: one that was read already, or the newest or the oldest one.
+    /// Returns whether the vendor still returns conversations: one that was read already, or the newest or the oldest
+    /// one.
     async fn can_read_any(&mut self) -> Result<bool> {
         self.obstacles.bypassed_in_a_row = 0;
         if let Some(id) = self.obstacles.last_read.clone() {
@@ -163,7 +164,8 @@ impl ExportWalk<'_, '_> {
         }
     }
 
-    /// Requests the next conversations one by one, by the ids in the list. Returns whether that got past the failing one.
+    /// Requests the next conversations one by one, by the ids in the list. Returns whether that got past the failing
+    /// one.
     async fn bypass_by_list(&mut self) -> Result<bool> {
         let low = self.lower_bound();
         let candidates = self.candidates(low).await?;
@@ -198,8 +200,8 @@ impl ExportWalk<'_, '_> {
         Ok(failing_second.is_some())
     }
 
-    /// Reads the conversations that the list shows in these seconds, both included, by their ids. Returns whether a failing
-    /// one was among them, which is then a gap of its own.
+    /// Reads the conversations that the list shows in these seconds, both included, by their ids. Returns whether a
+    /// failing one was among them, which is then a gap of its own.
     pub(crate) async fn read_listed_between(&mut self, first: i64, last: i64) -> Result<bool> {
         let rows = self.candidates(first).await?.into_iter();
         let ids: Vec<RecordId> = rows.filter(|(second, _)| *second <= last).map(|(_, id)| id).collect();
@@ -213,8 +215,8 @@ impl ExportWalk<'_, '_> {
         Ok(names_failing)
     }
 
-    /// Finds the second in which the failing conversation began, and gets past it. The search requests windows that are empty
-    /// up to that second, which cost nothing.
+    /// Finds the second in which the failing conversation began, and gets past it. The search requests windows that are
+    /// empty up to that second, which cost nothing.
     async fn bypass_by_time(&mut self, failure: Error) -> Result<Step> {
         let low = self.lower_bound();
         let is_beginning = self.is_at_beginning();
@@ -252,7 +254,8 @@ impl ExportWalk<'_, '_> {
         Ok(Step::Next)
     }
 
-    /// Checks that the windows failed because of what they hold: if the vendor is down, returns the failure as the error.
+    /// Checks that the windows failed because of what they hold: if the vendor is down, returns the failure as the
+    /// error.
     async fn confirm_failure(&mut self) -> Result<()> {
         if let Some(failure) = self.obstacles.failure.take() {
             self.obstacles.failure = Some(self.pull.confirm_alive(failure).await?.0);
@@ -260,8 +263,9 @@ impl ExportWalk<'_, '_> {
         Ok(())
     }
 
-    /// Gets past a failing conversation without a date at the beginning of the export, which no window of time holds: reads
-    /// what follows newest first. If a conversation fails there too, the walk continues with windows of time in between.
+    /// Gets past a failing conversation without a date at the beginning of the export, which no window of time holds:
+    /// reads what follows newest first. If a conversation fails there too, the walk continues with windows of time in
+    /// between.
     async fn bypass_undated(&mut self, state: WalkState) -> Result<Step> {
         let unknown = || Error::new(ErrorKind::Unavailable, EXPORT, "the vendor failed");
         let failure = self.obstacles.failure.take().unwrap_or_else(unknown);
@@ -275,8 +279,8 @@ impl ExportWalk<'_, '_> {
         Ok(Step::Next)
     }
 
-    /// Returns the first second after `low` whose conversations cannot be read. Returns `None` if some can be read after all,
-    /// and continues the walk after those.
+    /// Returns the first second after `low` whose conversations cannot be read. Returns `None` if some can be read
+    /// after all, and continues the walk after those.
     async fn find_failing_second(&mut self, low: i64, end: i64) -> Result<Option<i64>> {
         let (first, mut low, mut high, mut stride) = (low + 1, low, end, FIRST_STRIDE);
         let mut is_bounded = false;

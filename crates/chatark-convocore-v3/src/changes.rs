@@ -38,8 +38,8 @@ struct ChangeWalk<'p, 'a> {
     ids_with_gaps: HashSet<RecordId>,
     /// The ids that were requested already: the list may show them twice, and the archive may not hold them yet.
     fetched: HashSet<RecordId>,
-    /// The ids that are requested after the list has been read, because the deployment ignores ids, and whether the archive
-    /// holds them.
+    /// The ids that are requested after the list has been read, because the deployment ignores ids, and whether the
+    /// archive holds them.
     deferred: Vec<(RecordId, bool)>,
     /// Where the rotation goes on, to be saved after the deferred requests.
     rotation: Option<ResumeToken>,
@@ -256,8 +256,8 @@ impl ChangeWalk<'_, '_> {
     }
 }
 
-/// Counts the conversations that the newest pages of the list show as changed, for an estimate. Returns their number and
-/// that of the requests.
+/// Counts the conversations that the newest pages of the list show as changed, for an estimate. Returns their number
+/// and that of the requests.
 pub(crate) async fn count_changed(
     account: &ConvocoreV3,
     held_records: &dyn HeldRecords,

@@ -1,4 +1,5 @@
-//! Fetches conversations by their ids: many in one request, fewer after a failure, and each alone if nothing else works.
+//! Fetches conversations by their ids: many in one request, fewer after a failure, and each alone if nothing else
+//! works.
 
 use std::collections::{HashSet, VecDeque};
 use std::slice;
@@ -15,8 +16,8 @@ use crate::wire::Envelope;
 pub(crate) const SELECTION_LIMIT: usize = 50;
 /// How many of them after a failure, before each is requested alone.
 const NARROW_LIMIT: usize = 10;
-/// If a deployment ignores ids, up to so many conversations are requested one by one. More are first looked for in its one
-/// array.
+/// If a deployment ignores ids, up to so many conversations are requested one by one. More are first looked for in its
+/// one array.
 const MAX_SINGLE_REQUESTS: usize = 3;
 
 /// The result of fetching conversations by their ids.
@@ -41,8 +42,8 @@ pub(crate) struct Fetched {
 pub(crate) enum IdRoute {
     /// The bulk export with a list of ids; if the deployment ignores ids, the export of single conversations.
     Bulk,
-    /// The bulk export with a list of ids; if the deployment ignores ids, one look into its one array, then the export of
-    /// single conversations.
+    /// The bulk export with a list of ids; if the deployment ignores ids, one look into its one array, then the export
+    /// of single conversations.
     BulkOrArray,
     /// The export of a single conversation.
     Single,
@@ -104,8 +105,8 @@ impl Pull<'_> {
         Ok(())
     }
 
-    /// Requests a conversation through its own route, after the bulk export has failed: if the deployment ignores ids, another
-    /// conversation may be the cause.
+    /// Requests a conversation through its own route, after the bulk export has failed: if the deployment ignores ids,
+    /// another conversation may be the cause.
     async fn fetch_by_own_route(
         &mut self,
         id: &RecordId,
@@ -125,9 +126,9 @@ impl Pull<'_> {
         Ok(())
     }
 
-    /// Adds a gap for a conversation that cannot be read. After several in a row, checks that the vendor still returns any by
-    /// its id: a probe does not show that, since its response holds no conversation. If it returns none, the failure is
-    /// returned as the error.
+    /// Adds a gap for a conversation that cannot be read. After several in a row, checks that the vendor still returns
+    /// any by its id: a probe does not show that, since its response holds no conversation. If it returns none, the
+    /// failure is returned as the error.
     async fn add_failed(&mut self, id: &RecordId, failure: Error, fetched: &mut Fetched) -> Result<()> {
         self.failed_fetches.in_a_row += 1;
         if self.failed_fetches.in_a_row < self.failed_fetches.check_after {
@@ -146,7 +147,8 @@ impl Pull<'_> {
         }
     }
 
-    /// Returns whether a conversation that was read before can be read by its id, or the vendor answers that it is gone.
+    /// Returns whether a conversation that was read before can be read by its id, or the vendor answers that it is
+    /// gone.
     async fn returns_any(&mut self, fetched: &mut Fetched) -> Result<bool> {
         if self.first_shown.is_none() && !self.has_any_conversation().await? {
             return Ok(false);
@@ -245,7 +247,8 @@ impl Pull<'_> {
         Ok(absent)
     }
 
-    /// Looks for conversations in the one array of a deployment that ignores ids, and returns the ids that are not in it.
+    /// Looks for conversations in the one array of a deployment that ignores ids, and returns the ids that are not in
+    /// it.
     async fn fetch_from_array(&mut self, ids: Vec<RecordId>, fetched: &mut Fetched) -> Result<Vec<RecordId>> {
         let asked = &ids[..ids.len().min(SELECTION_LIMIT)];
         match self.request_by_ids(asked, &ids, fetched).await {
@@ -263,7 +266,8 @@ impl Pull<'_> {
         Ok(ids.into_iter().filter(|id| !fetched.found.contains(id)).collect())
     }
 
-    /// Requests conversations by their ids with one call of the bulk export, and queues the `requested` ones of the response.
+    /// Requests conversations by their ids with one call of the bulk export, and queues the `requested` ones of the
+    /// response.
     async fn request_by_ids(
         &mut self,
         ids: &[RecordId],

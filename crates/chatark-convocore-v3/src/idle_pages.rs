@@ -14,8 +14,8 @@ pub(crate) struct IdlePages {
 }
 
 impl IdlePages {
-    /// Counts a page by the number of its conversations, of the new ones, and of those that the vendor scanned. Returns how
-    /// many pages held nothing new, if that is more than the bound.
+    /// Counts a page by the number of its conversations, of the new ones, and of those that the vendor scanned. Returns
+    /// how many pages held nothing new, if that is more than the bound.
     pub(crate) fn count_page(&mut self, elements: u64, fresh: u64, scanned: u64) -> Option<u64> {
         if fresh > 0 {
             self.skipped_in_a_row = 0;
@@ -29,8 +29,8 @@ impl IdlePages {
         is_over.then_some(self.idle.max(self.skipped_in_a_row))
     }
 
-    /// Resets the count of idle pages for another chain of pages, which may repeat what every window holds. The number of
-    /// chains has its own bound.
+    /// Resets the count of idle pages for another chain of pages, which may repeat what every window holds. The number
+    /// of chains has its own bound.
     pub(crate) fn reset(&mut self) {
         self.idle = 0;
     }

@@ -1,5 +1,5 @@
-//! How a walk handles a response without paging keys, which is one array: it may hold everything, or be cut short without
-//! saying so.
+//! How a walk handles a response without paging keys, which is one array: it may hold everything, or be cut short
+//! without saying so.
 
 use std::mem;
 
@@ -82,7 +82,8 @@ impl ExportWalk<'_, '_> {
         self.read_by_list(Some(failure)).await
     }
 
-    /// Returns whether a response may be cut short: it has as many elements as a typical page, or its text names a limit.
+    /// Returns whether a response may be cut short: it has as many elements as a typical page, or its text names a
+    /// limit.
     fn is_cut_short(&self, elements: u64, text: &str) -> bool {
         let is_typical = elements == DOCUMENTED_CAP || (elements > 0 && elements.is_multiple_of(CAP_STEP));
         let counts = conversation_counts(text);
@@ -108,8 +109,8 @@ impl ExportWalk<'_, '_> {
         }
     }
 
-    /// Adds the parts of the current window that the response did not cover to the pending windows. Returns whether the window
-    /// can be split.
+    /// Adds the parts of the current window that the response did not cover to the pending windows. Returns whether the
+    /// window can be split.
     fn split_window(&mut self) -> bool {
         let (from, to) = self.bounds();
         let (Some(oldest), Some(newest)) = (self.span.oldest, self.span.newest) else { return false };
@@ -151,8 +152,8 @@ impl ExportWalk<'_, '_> {
         Ok(Step::Next)
     }
 
-    /// Reads the conversations that the list shows and the export did not return, by their ids. `failure` is the error with
-    /// which the export broke off.
+    /// Reads the conversations that the list shows and the export did not return, by their ids. `failure` is the error
+    /// with which the export broke off.
     async fn read_by_list(&mut self, mut failure: Option<Error>) -> Result<Step> {
         let route = if failure.is_some() { IdRoute::Single } else { IdRoute::Bulk };
         let mut reading = ListReading::default();
@@ -187,8 +188,8 @@ impl ExportWalk<'_, '_> {
         Ok(Step::End)
     }
 
-    /// Checks that the export still answers although the list fails. If it does not, the vendor went down meanwhile, and the
-    /// failure of the list is returned as the error.
+    /// Checks that the export still answers although the list fails. If it does not, the vendor went down meanwhile,
+    /// and the failure of the list is returned as the error.
     async fn confirm_export_alive(&mut self, failure: Error) -> Result<()> {
         match self.pull.probe().await {
             Err(error) if error.may_be_local() => Err(failure),

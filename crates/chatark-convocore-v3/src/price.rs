@@ -31,8 +31,8 @@ impl Pull<'_> {
         Ok(Some((price, quota)))
     }
 
-    /// Returns whether listing is billed a second time. If the budget does not allow another page, the first one decides:
-    /// otherwise each pull would spend its budget on this check.
+    /// Returns whether listing is billed a second time. If the budget does not allow another page, the first one
+    /// decides: otherwise each pull would spend its budget on this check.
     async fn is_billed_again(&mut self, before: Quota) -> Result<bool, ListProblem> {
         match ListWalk::from(ListCursor::default()).next(self.account).await {
             Err(ListProblem::Other(error)) if error.kind() == ErrorKind::Budget => return Ok(true),

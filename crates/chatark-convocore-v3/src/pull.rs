@@ -115,16 +115,16 @@ impl<'a> Pull<'a> {
         }
     }
 
-    /// Queues extra records, which came although they were not requested and may have been billed. Drops them if the user
-    /// named conversations.
+    /// Queues extra records, which came although they were not requested and may have been billed. Drops them if the
+    /// user named conversations.
     pub(crate) fn queue_extra_records(&mut self, records: impl IntoIterator<Item = Record>) {
         if self.keeps_extra_records() {
             self.queued.extend(records);
         }
     }
 
-    /// Returns whether extra records are kept. In a pull of everything, an extra record may be the only response with its
-    /// conversation.
+    /// Returns whether extra records are kept. In a pull of everything, an extra record may be the only response with
+    /// its conversation.
     pub(crate) fn keeps_extra_records(&self) -> bool {
         self.request.selection == Selection::All
     }
@@ -159,8 +159,8 @@ impl<'a> Pull<'a> {
         }
     }
 
-    /// Sends the queued records if there are any, in the middle of a response or before an error: the export is metered, and
-    /// what has been paid for is archived.
+    /// Sends the queued records if there are any, in the middle of a response or before an error: the export is
+    /// metered, and what has been paid for is archived.
     pub(crate) async fn send_queued(&mut self) {
         if !self.queued.is_empty() {
             self.send(Batch::default()).await;
@@ -294,8 +294,8 @@ impl<'a> Pull<'a> {
         self.add_note(format!("a response held {elements} conversations, and the vendor says of it: {text}"));
     }
 
-    /// Probes whether the export answers at all: requests a window that cannot contain a conversation, and if that fails,
-    /// an id that no conversation has.
+    /// Probes whether the export answers at all: requests a window that cannot contain a conversation, and if that
+    /// fails, an id that no conversation has.
     pub(crate) async fn probe(&mut self) -> Result<ProbeResult> {
         let envelope = match self.account.probe_window().await {
             Ok(response) => self.accept_probe(response),
@@ -315,8 +315,8 @@ impl<'a> Pull<'a> {
         })
     }
 
-    /// Queues the records that a probe has returned, since they may have been billed. Returns the envelope and the most units
-    /// that the response can have cost, or `None` if the deployment ignores the window or the id.
+    /// Queues the records that a probe has returned, since they may have been billed. Returns the envelope and the most
+    /// units that the response can have cost, or `None` if the deployment ignores the window or the id.
     fn accept_probe(&mut self, response: ProbeResponse) -> Option<(Envelope<Value>, u64)> {
         let EmptyResponse { envelope, counts, undated } = match response {
             ProbeResponse::Empty(empty) => *empty,
@@ -335,8 +335,8 @@ impl<'a> Pull<'a> {
         Some((envelope, counts.most_units))
     }
 
-    /// Reads the quota from the response to a probe: of a window that cannot contain a conversation, or if that fails, of an
-    /// unknown id. Returns `None` if the response does not show it.
+    /// Reads the quota from the response to a probe: of a window that cannot contain a conversation, or if that fails,
+    /// of an unknown id. Returns `None` if the response does not show it.
     pub(crate) async fn quota(&mut self) -> Result<Option<Quota>> {
         let mut response = if self.asks_quota_by_id {
             self.account.probe_unknown_id().await
@@ -357,8 +357,8 @@ impl<'a> Pull<'a> {
         Ok(envelope.usage.map(|usage| Quota::of(&usage, most_units)))
     }
 
-    /// Probes the vendor after a failure, and returns the failure and the result of the probe. If the probe fails too, the
-    /// vendor is down, and the failure is returned as the error.
+    /// Probes the vendor after a failure, and returns the failure and the result of the probe. If the probe fails too,
+    /// the vendor is down, and the failure is returned as the error.
     pub(crate) async fn confirm_alive(&mut self, failure: Error) -> Result<(Error, ProbeResult)> {
         match self.probe().await {
             Ok(probe) => Ok((failure, probe)),

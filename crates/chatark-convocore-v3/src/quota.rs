@@ -21,8 +21,8 @@ impl Quota {
         }
     }
 
-    /// Returns what was billed between two responses. What is left is compared only if what is used is not shown: once the
-    /// quota is exceeded, nothing is left that could shrink.
+    /// Returns what was billed between two responses. What is left is compared only if what is used is not shown: once
+    /// the quota is exceeded, nothing is left that could shrink.
     pub(crate) fn billed_until(self, later: Self) -> u64 {
         let used = self.used.zip(later.used).map(|(before, after)| after.saturating_sub(before));
         let left = self.left.zip(later.left).map(|(before, after)| before.saturating_sub(after));

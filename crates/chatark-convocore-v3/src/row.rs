@@ -15,8 +15,8 @@ pub(crate) struct Row {
     pub(crate) change_fields: ChangeFields,
 }
 
-/// The fields of a row that show changes. Times are truncated to seconds: the vendor writes the same time in seconds or in
-/// milliseconds.
+/// The fields of a row that show changes. Times are truncated to seconds: the vendor writes the same time in seconds or
+/// in milliseconds.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub(crate) struct ChangeFields {
     /// When the conversation began.
@@ -162,7 +162,8 @@ impl ChangeFields {
             && latest(self) == held.updated_at.map(to_second)
     }
 
-    /// Returns whether the row has the time of the last message, the earlier row did not, and it is later than what is held.
+    /// Returns whether the row has the time of the last message, the earlier row did not, and it is later than what is
+    /// held.
     fn shows_later_message(&self, kept: Option<&Self>, held: &HeldSummary) -> bool {
         let was_shown = kept.is_some_and(|kept| kept.last_message.is_some());
         !was_shown && self.last_message.is_some() && self.last_message > held.updated_at.map(to_second)

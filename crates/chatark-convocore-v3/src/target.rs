@@ -181,8 +181,8 @@ impl ConvocoreV3 {
         }
     }
 
-    /// Returns the error of a response that reports a failure with status 200. It is ambiguous unless its code rules out
-    /// any effect.
+    /// Returns the error of a response that reports a failure with status 200. It is ambiguous unless its code rules
+    /// out any effect.
     fn embedded_failure<T>(&self, call: &Call, envelope: &Envelope<T>) -> Error {
         let error = self.client.api_error(call, embedded_error(envelope), None);
         let is_certain = error.kind() != ErrorKind::Refused

@@ -183,8 +183,8 @@ impl<'p, 'a> ExportWalk<'p, 'a> {
         }
     }
 
-    /// Returns the call for the next page. The vendor includes both ends of the window; the caller drops records outside the
-    /// request's window.
+    /// Returns the call for the next page. The vendor includes both ends of the window; the caller drops records
+    /// outside the request's window.
     pub(crate) fn call(&self, limit: u32) -> Call {
         let (from, to) = self.bounds();
         let call = self.pull.account.export_call(limit).query("sort", "asc");
@@ -244,7 +244,8 @@ impl<'p, 'a> ExportWalk<'p, 'a> {
         let mut page = self.pull.page_metadata(&response.envelope, &response.counts);
         self.pull.compare_count(&response.call, &response.envelope, elements);
         self.obstacles.is_alive = false;
-        // Conversations without a date, which any window may hold, do not show that the walk has passed the failing one.
+        // Conversations without a date, which any window may hold, do not show that the walk has passed the failing
+        // one.
         if self.span.newest.is_some() || self.span.fresh > 0 {
             self.obstacles.bypassed_in_a_row = 0;
             self.resolve_suspect().await?;
@@ -285,8 +286,8 @@ impl<'p, 'a> ExportWalk<'p, 'a> {
         end
     }
 
-    /// After a page that announces more without a cursor, continues by time, which costs nothing if it was the last page.
-    /// Returns whether it can.
+    /// After a page that announces more without a cursor, continues by time, which costs nothing if it was the last
+    /// page. Returns whether it can.
     fn continues_without_cursor(&mut self, envelope: &Envelope<serde_json::Value>, was_full: bool) -> bool {
         let Some(last) = self.state.last.filter(|_| envelope.has_more == Some(true) && self.span.fresh > 0)
         else {
@@ -343,7 +344,8 @@ impl<'p, 'a> ExportWalk<'p, 'a> {
         self.pull.send(Batch { checkpoint, page, gaps, closed_gaps, ..Batch::default() }).await;
     }
 
-    /// Returns the gaps of earlier pulls that a walk through everything closes: what still fails is reported as a gap again.
+    /// Returns the gaps of earlier pulls that a walk through everything closes: what still fails is reported as a gap
+    /// again.
     fn passed_gaps(&self) -> Vec<GapBounds> {
         if self.start != WalkState::default() || self.is_resumed() {
             return Vec::new();
@@ -422,8 +424,8 @@ impl<'p, 'a> ExportWalk<'p, 'a> {
             && is_refusal(error)
     }
 
-    /// Begins again after the vendor refused a cursor: at the last second that was read if that is known, since the export
-    /// is metered, or else at the beginning.
+    /// Begins again after the vendor refused a cursor: at the last second that was read if that is known, since the
+    /// export is metered, or else at the beginning.
     pub(crate) fn restart(&mut self) {
         let refused = if self.is_resumed() && !self.idle_pages.has_useful() {
             "the vendor no longer accepts the saved cursor"
@@ -474,7 +476,8 @@ impl<'p, 'a> ExportWalk<'p, 'a> {
         self.bypass(failure).await
     }
 
-    /// Requests the one array again, now that the vendor is known to be up. If it breaks off again, reads the rest by ids.
+    /// Requests the one array again, now that the vendor is known to be up. If it breaks off again, reads the rest by
+    /// ids.
     async fn read_array_again(&mut self) -> Result<Step> {
         match self.read(self.call(self.size.limit()), self.size.limit()).await {
             Ok(response) => self.advance(response).await,
