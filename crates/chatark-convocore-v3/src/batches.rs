@@ -1,4 +1,4 @@
-//! Walks that are written as straight code and read as a stream of batches.
+//! Turns a walk, written as one async function, into a stream of batches.
 
 use std::future::poll_fn;
 use std::mem;
@@ -13,11 +13,11 @@ use futures_util::stream;
 pub(crate) struct BatchSender(Arc<Mutex<Option<Batch>>>);
 
 impl BatchSender {
-    /// Hands a batch over. The walk rests here until the next batch is asked for.
+    /// Hands a batch over. The walk pauses here until the next batch is polled.
     pub(crate) async fn send(&self, batch: Batch) {
         self.put(Some(batch));
-        let mut has_rested = false;
-        poll_fn(|_| if mem::replace(&mut has_rested, true) { Poll::Ready(()) } else { Poll::Pending }).await;
+        let mut has_paused = false;
+        poll_fn(|_| if mem::replace(&mut has_paused, true) { Poll::Ready(()) } else { Poll::Pending }).await;
     }
 
     fn put(&self, batch: Option<Batch>) -> Option<Batch> {

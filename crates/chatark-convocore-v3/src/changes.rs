@@ -1,4 +1,4 @@
-//! Reads what has changed: the list shows it without being metered, and only what changed is fetched.
+//! Reads what has changed: the list, which is not metered, shows that, and only changed conversations are fetched.
 
 use std::collections::HashSet;
 use std::mem;
@@ -10,13 +10,13 @@ use chatark_core::{
 
 use crate::account::ConvocoreV3;
 use crate::fetch::IdRoute;
-use crate::list::{ListPage, ListPlace, ListProblem, ListWalk};
-use crate::price::Quota;
+use crate::list::{ListCursor, ListPage, ListProblem, ListWalk};
 use crate::pull::{IDS, LIST, Pull};
+use crate::quota::Quota;
 use crate::rotation::{RotationWalk, seal};
 use crate::row::{Row, RowState, Since};
 
-/// The newest pages end with so many that bring nothing.
+/// Reading the newest pages ends after so many in a row without a change.
 const QUIET_PAGES: u32 = 2;
 const METERED: &str = "listing conversations costs units of the vendor's quota here, so changes are looked for in the recent conversations alone";
 
@@ -25,49 +25,50 @@ const METERED: &str = "listing conversations costs units of the vendor's quota h
 pub(crate) enum ChangesEnd {
     /// Everything that the request asks for was read.
     Complete,
-    /// The list cannot be read: recent conversations are to be read again.
+    /// The list cannot be read, so recent conversations have to be read again.
     LookBack,
 }
 
 /// A pull of what has changed.
 struct ChangeWalk<'p, 'a> {
     pull: &'p mut Pull<'a>,
-    known: &'p dyn HeldRecords,
+    held_records: &'p dyn HeldRecords,
     since: Since,
-    /// Conversations with a gap: those that are due were tried already, the others are not tried in this pull.
-    passed_over: HashSet<RecordId>,
-    /// What was requested already: the list may show it twice, and the archive may not hold it yet.
+    /// The ids of gaps: those that are due were tried already, the others are not tried in this pull.
+    ids_with_gaps: HashSet<RecordId>,
+    /// The ids that were requested already: the list may show them twice, and the archive may not hold them yet.
     fetched: HashSet<RecordId>,
-    /// What is requested after the list has been read, since the deployment ignores ids, and whether it is held.
+    /// The ids that are requested after the list has been read, because the deployment ignores ids, and whether the
+    /// archive holds them.
     deferred: Vec<(RecordId, bool)>,
-    /// Where the list was read to meanwhile.
+    /// Where the rotation goes on, to be saved after the deferred requests.
     rotation: Option<ResumeToken>,
 }
 
-/// Reads what has changed since what is known.
-pub(crate) async fn read(pull: &mut Pull<'_>, known: &dyn HeldRecords) -> Result<ChangesEnd> {
+/// Reads what has changed compared with the records that the archive holds.
+pub(crate) async fn read(pull: &mut Pull<'_>, held_records: &dyn HeldRecords) -> Result<ChangesEnd> {
     if pull.lacks(LIST) {
-        pull.note("the list of conversations cannot be used here, so recent ones are read again");
+        pull.add_note("the list of conversations cannot be used here, so recent ones are read again");
         return Ok(ChangesEnd::LookBack);
     }
     let since = Since::of(pull.request);
     let gaps = pull.request.gaps.iter();
-    let passed_over = gaps.filter_map(|gap| match &gap.bounds {
+    let ids_with_gaps = gaps.filter_map(|gap| match &gap.bounds {
         GapBounds::Record { id } => Some(id.clone()),
         _ => None,
     });
-    let passed_over = passed_over.collect();
+    let ids_with_gaps = ids_with_gaps.collect();
     let mut walk = ChangeWalk {
         pull,
-        known,
+        held_records,
         since,
-        passed_over,
+        ids_with_gaps,
         fetched: HashSet::new(),
         deferred: Vec::new(),
         rotation: None,
     };
     let read = walk.read().await;
-    // Whatever has become of the list, what it has shown is read.
+    // Even if the list has failed, the changes that it has shown are read.
     if !matches!(read, Err(ListProblem::Other(_))) {
         walk.fetch_deferred().await?;
     }
@@ -75,33 +76,35 @@ pub(crate) async fn read(pull: &mut Pull<'_>, known: &dyn HeldRecords) -> Result
         Ok(()) => ChangesEnd::Complete,
         Err(ListProblem::Other(error)) => return Err(error),
         Err(problem) => {
-            explain(pull, &problem);
+            report_list_problem(pull, &problem);
             return Ok(ChangesEnd::LookBack);
         }
     };
-    let notes = pull.take_summary().into_iter().collect();
+    let notes = pull.take_quota_message().into_iter().collect();
     let page = PageMetadata { notes, ..PageMetadata::default() };
     pull.send(Batch { checkpoint: Checkpoint::End, page, ..Batch::default() }).await;
     Ok(end)
 }
 
-/// Tells the user why the list is not used, and remembers it if that will not change by itself.
-fn explain(pull: &mut Pull<'_>, problem: &ListProblem) {
+/// Notes why the list is not used, and remembers that if it is permanent.
+fn report_list_problem(pull: &mut Pull<'_>, problem: &ListProblem) {
     match problem {
         ListProblem::Refused(error) => {
-            pull.learn(LIST, false);
+            pull.remember_feature(LIST, false);
             let reason = error.message();
-            pull.note(format!(
+            pull.add_note(format!(
                 "the list of conversations is refused, so recent ones are read again: {reason}"
             ));
         }
         ListProblem::Broken(error) | ListProblem::Other(error) => {
             let reason = error.message();
-            pull.note(format!("the list of conversations fails, so recent ones are read again: {reason}"));
+            pull.add_note(format!(
+                "the list of conversations fails, so recent ones are read again: {reason}"
+            ));
         }
         ListProblem::Metered => {
-            pull.learn(LIST, false);
-            pull.note(METERED);
+            pull.remember_feature(LIST, false);
+            pull.add_note(METERED);
         }
     }
 }
@@ -114,8 +117,8 @@ impl ChangeWalk<'_, '_> {
     }
 
     /// Reads the newest pages until nothing has changed in two of them, and returns where they end.
-    async fn read_newest(&mut self, quota_before: Option<Quota>) -> Result<Option<ListPlace>, ListProblem> {
-        let mut list = ListWalk::from(ListPlace::default());
+    async fn read_newest(&mut self, quota_before: Option<Quota>) -> Result<Option<ListCursor>, ListProblem> {
+        let mut list = ListWalk::from(ListCursor::default());
         let (mut quiet, mut quota_before) = (0, quota_before);
         while quiet < QUIET_PAGES {
             let page = match list.next(self.pull.account).await {
@@ -127,23 +130,23 @@ impl ChangeWalk<'_, '_> {
                 Some(before) => self.pull.check_price(before).await,
                 None => Ok(()),
             };
-            // What has been paid for is used.
+            // The page may have been paid for, so its rows are used before a price ends the listing.
             if let Err(ListProblem::Other(error)) = price {
                 return Err(ListProblem::Other(error));
             }
-            let brought = self.handle(&page, None).await?;
+            let is_useful = self.fetch_changed(&page, None).await?;
             price?;
-            quiet = if brought { 0 } else { quiet + 1 };
+            quiet = if is_useful { 0 } else { quiet + 1 };
         }
-        Ok(list.place().cloned())
+        Ok(list.next_cursor().cloned())
     }
 
-    /// Reads the next part of the list behind its newest pages, and remembers where it ends.
-    async fn rotate(&mut self, newest_end: Option<ListPlace>) -> Result<(), ListProblem> {
+    /// Reads the next part of the list after its newest pages, and saves where it ends.
+    async fn rotate(&mut self, newest_end: Option<ListCursor>) -> Result<(), ListProblem> {
         let Some(rotation) = &self.pull.request.rotation else { return Ok(()) };
         let Some(newest_end) = newest_end else {
             // The newest pages were the whole list.
-            return self.put_rotation(&ListPlace::default()).await;
+            return self.save_rotation(&ListCursor::default()).await;
         };
         let mut walk = RotationWalk::new(rotation.resume_from.as_ref(), newest_end);
         let mut rows = 0;
@@ -153,23 +156,23 @@ impl ChangeWalk<'_, '_> {
                 Ok(None) => return Ok(()),
                 Err(ListProblem::Other(error)) => return Err(ListProblem::Other(error)),
                 Err(ListProblem::Metered) => {
-                    explain(self.pull, &ListProblem::Metered);
+                    report_list_problem(self.pull, &ListProblem::Metered);
                     return Ok(());
                 }
                 Err(ListProblem::Refused(error) | ListProblem::Broken(error)) => {
                     let reason = error.message();
-                    self.pull.note(format!("a page of the list fails, and changes behind it wait for the next full sweep: {reason}"));
-                    return self.put_rotation(&ListPlace::default()).await;
+                    self.pull.add_note(format!("a page of the list fails, so the next full sweep reads the changes after it: {reason}"));
+                    return self.save_rotation(&ListCursor::default()).await;
                 }
             };
             rows += page.rows.len() as u64;
-            self.handle(&page, Some(&page.next.clone().unwrap_or_default())).await?;
+            self.fetch_changed(&page, Some(&page.next.clone().unwrap_or_default())).await?;
         }
         Ok(())
     }
 
-    async fn put_rotation(&mut self, place: &ListPlace) -> Result<(), ListProblem> {
-        let rotation = seal(place)?;
+    async fn save_rotation(&mut self, cursor: &ListCursor) -> Result<(), ListProblem> {
+        let rotation = seal(cursor)?;
         if self.deferred.is_empty() {
             self.pull.send(Batch { rotation: Some(rotation), ..Batch::default() }).await;
         } else {
@@ -178,20 +181,25 @@ impl ChangeWalk<'_, '_> {
         Ok(())
     }
 
-    /// Fetches what a page of the list shows as changed, and returns whether that brought anything.
-    async fn handle(&mut self, page: &ListPage, next: Option<&ListPlace>) -> Result<bool, ListProblem> {
+    /// Fetches what a page of the list shows as changed, and returns whether there was anything.
+    async fn fetch_changed(
+        &mut self,
+        page: &ListPage,
+        next: Option<&ListCursor>,
+    ) -> Result<bool, ListProblem> {
         let rows = rows_of(page);
         let ids: Vec<RecordId> = rows.iter().map(|(id, _)| id.clone()).collect();
-        let held = self.known.summaries(&ids);
+        let held = self.held_records.summaries(&ids);
         let mut batch = Batch { rotation: next.map(seal).transpose()?, ..Batch::default() };
         batch.page.pages = 1;
         let mut changed = Vec::new();
         for ((id, row), held) in rows.into_iter().zip(&held) {
-            batch.page.newest_change = batch.page.newest_change.max(self.pull.plausible(row.signs.newest()));
+            batch.page.newest_change =
+                batch.page.newest_change.max(self.pull.if_plausible(row.change_fields.newest()));
             match row.compare(held.as_ref(), self.since) {
                 RowState::Unchanged { keep } => {
                     if keep {
-                        batch.list_rows.push(row.kept(id.clone()));
+                        batch.list_rows.push(row.to_list_row(id.clone()));
                     }
                     batch.unchanged.push(id);
                 }
@@ -205,7 +213,7 @@ impl ChangeWalk<'_, '_> {
         if self.pull.lacks(IDS) {
             let brings = !changed.is_empty();
             self.deferred.extend(changed);
-            // The place in the list is saved once what it has shown is read.
+            // The rotation is saved after the changes that it has shown are read.
             self.rotation = batch.rotation.take().or(self.rotation.take());
             self.pull.send(batch).await;
             return Ok(brings);
@@ -215,7 +223,7 @@ impl ChangeWalk<'_, '_> {
         brought.map_err(ListProblem::Other)
     }
 
-    /// Requests what was put off.
+    /// Requests what was deferred.
     async fn fetch_deferred(&mut self) -> Result<()> {
         let (changed, rotation) = (mem::take(&mut self.deferred), self.rotation.take());
         self.fetch(&changed, IdRoute::BulkOrArray, Batch { rotation, ..Batch::default() }).await?;
@@ -224,7 +232,7 @@ impl ChangeWalk<'_, '_> {
     }
 
     fn is_wanted(&mut self, id: &RecordId) -> bool {
-        !self.passed_over.contains(id) && self.fetched.insert(id.clone())
+        !self.ids_with_gaps.contains(id) && self.fetched.insert(id.clone())
     }
 
     async fn fetch(
@@ -237,7 +245,7 @@ impl ChangeWalk<'_, '_> {
         let fetched = self.pull.fetch(&ids, route).await?;
         batch.gaps = fetched.gaps;
         let brought = !fetched.found.is_empty() || !batch.gaps.is_empty();
-        // Rows are attached to the records that came. What is held and did not come is listed all the same.
+        // The rows of records that came are sent with them. A held conversation that did not come is still in the list.
         let is_held = |id: &RecordId| changed.iter().any(|(changed, is_held)| changed == id && *is_held);
         let absent: Vec<RecordId> = fetched.absent.into_iter().filter(is_held).collect();
         let rows = self.pull.take_rows_of(&absent).into_iter();
@@ -248,21 +256,21 @@ impl ChangeWalk<'_, '_> {
     }
 }
 
-/// Counts the conversations that the newest pages of the list show as changed, for an estimate. Returns how many, in
-/// how many requests.
-pub(crate) async fn count(
+/// Counts the conversations that the newest pages of the list show as changed, for an estimate. Returns their number
+/// and that of the requests.
+pub(crate) async fn count_changed(
     account: &ConvocoreV3,
-    known: &dyn HeldRecords,
+    held_records: &dyn HeldRecords,
     since: Since,
     pages: u64,
 ) -> Result<(u64, u64), ListProblem> {
-    let mut list = ListWalk::from(ListPlace::default());
+    let mut list = ListWalk::from(ListCursor::default());
     let mut changed = 0;
     while list.pages < pages {
         let Some(page) = list.next(account).await? else { break };
         let rows = rows_of(&page);
         let ids: Vec<RecordId> = rows.iter().map(|(id, _)| id.clone()).collect();
-        let held: Vec<Option<HeldSummary>> = known.summaries(&ids);
+        let held: Vec<Option<HeldSummary>> = held_records.summaries(&ids);
         let states = rows.iter().zip(&held).map(|((_, row), held)| row.compare(held.as_ref(), since));
         changed += states.filter(|state| *state == RowState::Changed).count() as u64;
     }

@@ -1,10 +1,10 @@
-//! What this provider is and can do.
+//! The static description of this provider.
 
 use chatark_core::{ChangeDetection, Descriptor, Stream, StreamDescriptor};
 
 use crate::config::SETTINGS;
 
-/// What this provider is and can do.
+/// The provider's name, settings and streams, and what it supports.
 pub const DESCRIPTOR: Descriptor = Descriptor {
     name: "convocore-v3",
     title: "Convocore API v3",

@@ -13,7 +13,7 @@ pub(crate) struct ConvocoreV3Dialect;
 
 impl Dialect for ConvocoreV3Dialect {
     fn parse_error(&self, status: u16, body: &[u8]) -> ApiError {
-        let answer = serde_json::from_slice::<wire::Envelope<IgnoredAny>>(body).ok();
+        let envelope = serde_json::from_slice::<wire::Envelope<IgnoredAny>>(body).ok();
         // The vendor's status for a client that disconnected: worth another attempt.
         let kind = match status {
             499 => Some(ErrorKind::Unavailable),
@@ -22,8 +22,8 @@ impl Dialect for ConvocoreV3Dialect {
             _ => None,
         };
         ApiError {
-            code: answer.as_ref().and_then(|answer| answer.code()).map(str::to_owned),
-            message: answer.and_then(|answer| answer.text()),
+            code: envelope.as_ref().and_then(|envelope| envelope.code()).map(str::to_owned),
+            message: envelope.and_then(|envelope| envelope.text()),
             kind,
             hint: (status == 403).then(|| FORBIDDEN.to_owned()),
         }
@@ -31,8 +31,8 @@ impl Dialect for ConvocoreV3Dialect {
 }
 
 /// Parses an error under a success status, by its code instead of the status.
-pub(crate) fn embedded_error<T>(answer: &wire::Envelope<T>) -> ApiError {
-    let kind = match answer.code() {
+pub(crate) fn embedded_error<T>(envelope: &wire::Envelope<T>) -> ApiError {
+    let kind = match envelope.code() {
         Some("UNAUTHORIZED") => Some(ErrorKind::Unauthorized),
         Some("FORBIDDEN") => Some(ErrorKind::Forbidden),
         Some("NOT_FOUND") => Some(ErrorKind::NotFound),
@@ -41,8 +41,8 @@ pub(crate) fn embedded_error<T>(answer: &wire::Envelope<T>) -> ApiError {
         _ => None,
     };
     ApiError {
-        code: answer.code().map(str::to_owned),
-        message: answer.text(),
+        code: envelope.code().map(str::to_owned),
+        message: envelope.text(),
         kind,
         hint: (kind == Some(ErrorKind::Forbidden)).then(|| FORBIDDEN.to_owned()),
     }
@@ -97,8 +97,8 @@ mod tests {
 
     #[track_caller]
     fn check_embedded(body: Value, is_error: bool, kind: Option<ErrorKind>) {
-        let answer: wire::Envelope<Value> = serde_json::from_value(body).unwrap();
-        assert_eq!((answer.is_error(), embedded_error(&answer).kind), (is_error, kind));
+        let envelope: wire::Envelope<Value> = serde_json::from_value(body).unwrap();
+        assert_eq!((envelope.is_error(), embedded_error(&envelope).kind), (is_error, kind));
     }
 
     #[test]

@@ -3,18 +3,14 @@
 use std::collections::HashSet;
 use std::mem;
 
-use bytes::Bytes;
-use chatark_core::{
-    ErrorKind, Issues, Record, RecordId, Result, Stream, Surface, Timestamp, Zone, fields, time,
-};
+use chatark_core::{ErrorKind, RecordId, Result};
 use chatark_http::{ArrayEvent, ArrayReader, Call};
 use serde_json::Value;
-use serde_json::value::RawValue;
 
 use crate::account::ConvocoreV3;
 use crate::dialect::embedded_error;
-use crate::wire;
-use crate::wire::{Envelope, Heading, Transcript};
+use crate::exported::{Counts, Exported};
+use crate::wire::Envelope;
 
 /// A batch inside one response ends with this many conversations.
 const BATCH_CONVERSATIONS: usize = 200;
@@ -25,25 +21,11 @@ const BATCH_BYTES: usize = 128 << 10;
 pub(crate) struct ExportReader<'a> {
     account: &'a ConvocoreV3,
     array: ArrayReader<'a>,
-    /// The ids of the conversations that were asked for; `None` if all were.
-    wanted: Option<HashSet<RecordId>>,
+    /// The ids of the requested conversations; `None` if all are requested.
+    requested: Option<HashSet<RecordId>>,
     items: Vec<Exported>,
     bytes: usize,
     counts: Counts,
-}
-
-/// A conversation of the export, and the times that it shows.
-#[derive(Debug)]
-pub(crate) struct Exported {
-    pub(crate) record: Record,
-    /// When it began.
-    pub(crate) start: Option<Timestamp>,
-    /// When it last changed.
-    pub(crate) changed: Option<Timestamp>,
-    /// The most units of a metered quota that it costs: one for each of its sessions.
-    pub(crate) most_units: u64,
-    /// Whether it came without being asked for.
-    pub(crate) is_other: bool,
 }
 
 /// What an [`ExportReader`] returns next.
@@ -57,7 +39,7 @@ pub(crate) enum ExportEvent {
 /// A response of the bulk export that has arrived whole.
 #[derive(Debug)]
 pub(crate) struct ExportResponse {
-    pub(crate) answer: Envelope<Value>,
+    pub(crate) envelope: Envelope<Value>,
     pub(crate) call: Call,
     pub(crate) request_id: Option<String>,
     /// The conversations since the last full batch.
@@ -65,37 +47,18 @@ pub(crate) struct ExportResponse {
     pub(crate) counts: Counts,
 }
 
-/// What was in a response, full batches included.
-#[derive(Debug, Default)]
-pub(crate) struct Counts {
-    pub(crate) elements: u64,
-    /// How many conversations were not requested.
-    pub(crate) others: u64,
-    pub(crate) found: HashSet<RecordId>,
-    /// The most units of a metered quota that they cost.
-    pub(crate) most_units: u64,
-}
-
-impl Counts {
-    /// Counts a conversation.
-    pub(crate) fn add(&mut self, item: &Exported) {
-        self.elements += 1;
-        self.most_units += item.most_units;
-    }
-}
-
 impl<'a> ExportReader<'a> {
     /// Creates the reader of a call. Nothing is sent before the first [`Self::next`].
-    pub(crate) fn new(account: &'a ConvocoreV3, call: Call, wanted: Option<HashSet<RecordId>>) -> Self {
+    pub(crate) fn new(account: &'a ConvocoreV3, call: Call, requested: Option<HashSet<RecordId>>) -> Self {
         let array = account.client.array(call, "data");
-        Self { account, array, wanted, items: Vec::new(), bytes: 0, counts: Counts::default() }
+        Self { account, array, requested, items: Vec::new(), bytes: 0, counts: Counts::default() }
     }
 
     /// Reads until a batch is full or the response ends. After the end, the reader is used up.
     pub(crate) async fn next(&mut self) -> Result<ExportEvent> {
         loop {
             match self.array.next().await? {
-                ArrayEvent::Element(bytes) => self.take(exported(bytes, self.account.zone)),
+                ArrayEvent::Element(bytes) => self.take(Exported::read(bytes, self.account.zone)),
                 // All elements follow again. The archive recognizes those of earlier batches.
                 ArrayEvent::Restarted => {
                     (self.items, self.bytes, self.counts) = (Vec::new(), 0, Counts::default());
@@ -116,10 +79,10 @@ impl<'a> ExportReader<'a> {
 
     fn take(&mut self, mut item: Exported) {
         self.counts.add(&item);
-        if let Some(wanted) = &self.wanted {
-            let found = item.record.id.clone().filter(|id| wanted.contains(id));
-            item.is_other = found.is_none();
-            self.counts.others += u64::from(item.is_other);
+        if let Some(requested) = &self.requested {
+            let found = item.record.id.clone().filter(|id| requested.contains(id));
+            item.is_extra = found.is_none();
+            self.counts.extra_records += u64::from(item.is_extra);
             self.counts.found.extend(found);
         }
         self.bytes += item.record.bytes.len();
@@ -127,52 +90,21 @@ impl<'a> ExportReader<'a> {
     }
 
     fn end(&mut self) -> Result<ExportResponse> {
-        let answer: Envelope<Value> = self.array.envelope()?;
+        let envelope: Envelope<Value> = self.array.envelope()?;
         let (call, request_id) = (self.array.call(), self.array.request_id());
-        if answer.is_error() {
-            return Err(self.account.client.api_error(call, embedded_error(&answer), request_id));
+        if envelope.is_error() {
+            return Err(self.account.client.api_error(call, embedded_error(&envelope), request_id));
         }
-        if !answer.data.as_ref().is_some_and(Value::is_array) {
+        if !envelope.data.as_ref().is_some_and(Value::is_array) {
             let message = "the response has no array at `data`";
             return Err(self.account.client.error(call, ErrorKind::Malformed, message, request_id));
         }
         Ok(ExportResponse {
-            answer,
+            envelope,
             call: call.clone(),
             request_id: request_id.map(str::to_owned),
             items: mem::take(&mut self.items),
             counts: mem::take(&mut self.counts),
         })
     }
-}
-
-/// Makes a record of a conversation's bytes. Times without a zone are read in `zone`.
-pub(crate) fn exported(bytes: Bytes, zone: Zone) -> Exported {
-    let [metadata] = fields::peek(&bytes, ["metadata"]);
-    let mut heading = wire::heading(metadata);
-    if heading.id.is_none() {
-        heading = repaired_heading(&bytes).unwrap_or(heading);
-    }
-    let Heading { id, start, changed, sessions } = heading;
-    let id = id.map(RecordId::from);
-    // The metadata may say nothing but when the conversation began.
-    let changed = changed.or_else(|| last_message(&bytes, zone)).max(start);
-    let record = Record { stream: Stream::Conversations, id, parent: None, surface: Surface::Export, bytes };
-    Exported { record, start, changed, most_units: 1 + sessions, is_other: false }
-}
-
-/// Returns when the last message was written, as far as that can be read.
-fn last_message(bytes: &[u8], zone: Zone) -> Option<Timestamp> {
-    let transcript: Transcript<'_> = serde_json::from_slice(bytes).ok()?;
-    let read = |raw: &RawValue| {
-        let value: Value = serde_json::from_str(raw.get()).ok()?;
-        time::read(&value, zone).ok().map(|(at, _)| at)
-    };
-    transcript.times().rev().find_map(read)
-}
-
-/// Reads the metadata of a record with invalid text, which is repaired here as the mapper repairs it.
-fn repaired_heading(bytes: &[u8]) -> Option<Heading> {
-    let mut record = fields::parse(bytes, &Issues::default()).ok()?;
-    Some(wire::heading(record.remove("metadata")?))
 }

@@ -1,8 +1,8 @@
-//! What an error says about the place that was asked for.
+//! Whether an error is a refusal of the request.
 
 use chatark_core::{Error, ErrorKind};
 
-/// Returns whether the vendor refused what was asked for, such as a cursor that it no longer knows.
+/// Returns whether the vendor refused the request, for example because it no longer knows the cursor.
 pub(crate) fn is_refusal(error: &Error) -> bool {
     matches!(error.kind(), ErrorKind::Refused | ErrorKind::NotFound)
 }

@@ -2,15 +2,15 @@
 
 use std::slice;
 
-use chatark_core::{Batch, Error, ErrorKind, Gap, GapBounds, RecordId, Result, Window};
+use chatark_core::{Batch, Error, Gap, GapBounds, RecordId, Result, Window};
 
-use crate::account::EXPORT;
 use crate::failure::is_refusal;
 use crate::fetch::IdRoute;
+use crate::obstacles::unproven_gap;
 use crate::pull::Pull;
 use crate::walk::{ExportWalk, contains};
 
-/// Tries each gap that is due. `covers_rest` says that the walk which follows reads the rest of the list anyway.
+/// Tries each gap that is due. `covers_rest` is whether the walk that follows reads the rest of the export anyway.
 pub(crate) async fn retry(pull: &mut Pull<'_>, covers_rest: bool) -> Result<()> {
     let due: Vec<GapBounds> =
         pull.request.gaps.iter().filter(|gap| gap.is_due).map(|gap| gap.bounds.clone()).collect();
@@ -19,7 +19,7 @@ pub(crate) async fn retry(pull: &mut Pull<'_>, covers_rest: bool) -> Result<()> 
             GapBounds::Record { id } => retry_record(pull, id).await?,
             GapBounds::Window { .. } => {
                 let window = bounds.as_window().unwrap_or_default();
-                if !(covers_rest && is_walked_through(pull, &window)) {
+                if !(covers_rest && is_covered_by_walk(pull, &window)) {
                     retry_walk(pull, &bounds, window, None).await?;
                 }
             }
@@ -34,9 +34,8 @@ pub(crate) async fn retry(pull: &mut Pull<'_>, covers_rest: bool) -> Result<()> 
     Ok(())
 }
 
-/// Returns whether the walk that follows begins before a window, and comes through it: what is in it need not be paid for
-/// twice.
-fn is_walked_through(pull: &Pull<'_>, window: &Window) -> bool {
+/// Returns whether the walk that follows reads a window anyway, so that it need not be paid for twice.
+fn is_covered_by_walk(pull: &Pull<'_>, window: &Window) -> bool {
     let request = pull.request;
     request.resume_from.is_none() && request.recent_since.is_none() && contains(&request.window, window)
 }
@@ -74,23 +73,16 @@ async fn retry_walk(
     Ok(())
 }
 
-/// Closes a gap in which nothing is left, unless the vendor shows nothing at all.
+/// Closes a gap in which nothing is left, unless the vendor shows no conversation at all.
 async fn close_empty(pull: &mut Pull<'_>, bounds: GapBounds) -> Result<Batch> {
-    match pull.shows_anything().await {
+    match pull.has_any_conversation().await {
         Ok(true) => Ok(Batch { closed_gaps: vec![bounds], ..Batch::default() }),
-        Ok(false) => Ok(Batch { gaps: vec![unseen(bounds)], ..Batch::default() }),
+        Ok(false) => Ok(Batch { gaps: vec![unproven_gap(bounds)], ..Batch::default() }),
         Err(error) => still_open(&bounds, error),
     }
 }
 
-/// Returns a gap as still open: the vendor showed no conversation at all, so that an empty response proves nothing.
-pub(crate) fn unseen(bounds: GapBounds) -> Gap {
-    let message =
-        "the vendor shows no conversation at all, so nothing is known of those that it could not show";
-    Gap::new(bounds, &Error::new(ErrorKind::Unavailable, EXPORT, message))
-}
-
-/// Leaves a gap open that was known before, and passes other errors on.
+/// Reports a gap as still open if the error may be local or is a refusal; returns other errors.
 fn still_open(bounds: &GapBounds, error: Error) -> Result<Batch> {
     if !error.may_be_local() && !is_refusal(&error) {
         return Err(error);

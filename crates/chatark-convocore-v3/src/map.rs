@@ -11,7 +11,7 @@ use chatark_core::{
 use serde_json::Value;
 
 use crate::feedback;
-use crate::moment::is_zone_doubtful;
+use crate::message_time::is_zone_doubtful;
 use crate::turns::{Transcript, TurnReader};
 
 /// Fields of the vendor's *light document*, a conversation without its turns, that the model has no place for.
@@ -80,7 +80,7 @@ struct Metadata {
     sessions: Vec<Value>,
     /// Whether a human agent took over the conversation at some time.
     is_handed_over: bool,
-    /// The beginning of the conversation, by its own `ts`.
+    /// When the conversation began, by its own `ts`.
     began: Option<Timestamp>,
     /// Whether the light document is under `convo`. In exports of the vendor's v2 edge, it is the metadata itself.
     is_wrapped: bool,

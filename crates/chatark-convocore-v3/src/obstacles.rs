@@ -1,51 +1,51 @@
-//! What a walk knows about the places that it cannot read.
+//! The places of the export that a walk cannot read.
 
 use std::collections::HashSet;
 
 use chatark_core::{Error, ErrorKind, Gap, GapBounds, RecordId};
 
 use crate::account::EXPORT;
-use crate::directory::Directory;
+use crate::list_index::ListIndex;
 
-/// The places that a walk cannot read.
+/// What a walk knows about the places that it cannot read.
 #[derive(Debug, Default)]
 pub(crate) struct Obstacles {
-    /// Gaps that are claimed once something behind them has been read.
+    /// Gaps that are reported with the next batch.
     pub(crate) pending: Vec<Gap>,
-    /// Every gap that was claimed.
-    pub(crate) claimed: Vec<Gap>,
-    /// Why the first place since the last page could not be read.
+    /// Every gap that was reported.
+    pub(crate) reported: Vec<Gap>,
+    /// The error of the first failure since gaps were last reported.
     pub(crate) failure: Option<Error>,
-    /// The second of the conversation before a place that failed, until it is known where the failing one began.
-    pub(crate) suspect: Option<i64>,
-    /// Whether the vendor has answered something since a page failed.
+    /// The second of the last conversation before a failure, until it is known in which second the failing one began.
+    pub(crate) suspect_second: Option<i64>,
+    /// Whether the vendor has answered since a page failed.
     pub(crate) is_alive: bool,
-    /// How many places were stepped over.
-    pub(crate) steps: u32,
-    /// How many of them since the last conversation that was read.
-    pub(crate) steps_in_a_row: u32,
+    /// How many places were bypassed.
+    pub(crate) bypassed: u32,
+    /// How many of them were bypassed since a conversation was last read.
+    pub(crate) bypassed_in_a_row: u32,
     /// The conversation that was read last.
     pub(crate) last_read: Option<RecordId>,
-    /// What was read by its id. The walk itself may come to it once more.
-    pub(crate) tried: HashSet<RecordId>,
-    /// The second of the oldest conversation that a walk from the other end has read.
-    pub(crate) reached: Option<i64>,
-    /// Whether that walk has come to those without a date, which are behind all others.
+    /// What was requested by its id. The walk itself may still come to it.
+    pub(crate) tried_ids: HashSet<RecordId>,
+    /// The second of the oldest conversation that was read newest first.
+    pub(crate) reached_second: Option<i64>,
+    /// Whether reading newest first has come to the conversations without a date, which come after all others.
     pub(crate) reached_undated: bool,
-    /// What the list showed, once it was read.
-    pub(crate) directory: Option<Directory>,
+    /// The ids in the list, once it was read.
+    pub(crate) list_index: Option<ListIndex>,
 }
 
 impl Obstacles {
-    /// Claims the gaps before a place that was read.
-    pub(crate) fn claim(&mut self) -> Vec<Gap> {
+    /// Removes and returns the pending gaps, which are then reported.
+    pub(crate) fn take_pending(&mut self) -> Vec<Gap> {
         let gaps = std::mem::take(&mut self.pending);
         self.failure = None;
-        self.claimed.extend(gaps.iter().cloned());
+        self.reported.extend(gaps.iter().cloned());
         gaps
     }
 
-    /// Leaves the seconds from `first` to `last` as a gap.
+    /// Adds the seconds from `first` to `last` as a pending gap.
     pub(crate) fn leave_gap(&mut self, first: i64, last: i64) {
         let microseconds = |second: i64| Some(second * 1_000_000);
         let bounds = GapBounds::Window { since: microseconds(first), until: microseconds(last + 1) };
@@ -53,4 +53,10 @@ impl Obstacles {
         let failure = self.failure.take().unwrap_or_else(unknown);
         self.pending.push(Gap::new(bounds, &failure));
     }
+}
+
+/// Returns a gap that stays open: the vendor showed no conversation at all, so an empty response proves nothing.
+pub(crate) fn unproven_gap(bounds: GapBounds) -> Gap {
+    let message = "the vendor shows no conversation at all, so an empty response does not prove that nothing is missing";
+    Gap::new(bounds, &Error::new(ErrorKind::Unavailable, EXPORT, message))
 }

@@ -16,9 +16,9 @@ use serde_json::{Map, Value, json};
 /// The largest request body in bytes: the default of the vendor's framework, since its documents name no limit.
 const MAX_BYTES: usize = 100_000;
 /// The most characters of a debug message; the vendor cuts its own debug messages there.
-const TRACE_CHARACTERS: usize = 2_000;
+const MAX_DEBUG_CHARACTERS: usize = 2_000;
 /// The beginning of the tag of every migrated conversation.
-pub(crate) const TAG: &str = "migrated:";
+pub(crate) const TAG_PREFIX: &str = "migrated:";
 
 const AS_DEBUG_MESSAGE: &str = "as a debug message, which only the agent's team sees";
 const AS_CUT_DEBUG_MESSAGE: &str = "as a debug message, cut to 2,000 characters";
@@ -169,7 +169,7 @@ fn header(archived: &ArchivedConversation, original: &str, began: Timestamp) -> 
         put(&mut header, key, value);
     }
     let mut tags = conversation.tags.clone();
-    tags.push(format!("{TAG}{}", archived.origin.provider));
+    tags.push(format!("{TAG_PREFIX}{}", archived.origin.provider));
     header.insert("tags".to_owned(), tags.into());
     header
 }
@@ -210,13 +210,13 @@ fn turn(message: &Message) -> Option<(u64, Value)> {
     let others = message.parts.iter().filter(|part| part.as_text().is_none()).filter_map(part_item);
     let texts = text.map(|text| {
         if message.internal {
-            return (TRACE, trace("Internal note", &text));
+            return (DEBUG_MESSAGE, debug_message("Internal note", &text));
         }
         ("text", json!({ "type": "text", "payload": { "message": text } }))
     });
     let mut messages = Vec::new();
     for (kind, item) in texts.into_iter().chain(others) {
-        let role = if kind == TRACE { Role::System } else { message.role };
+        let role = if kind == DEBUG_MESSAGE { Role::System } else { message.role };
         let mut value = Map::new();
         value.insert("from".to_owned(), speaker(role).into());
         value.insert("type".to_owned(), kind.into());
@@ -267,7 +267,7 @@ fn seconds(at: Timestamp) -> i64 {
 }
 
 /// The type of the vendor's debug messages, which customers do not see.
-const TRACE: &str = "debug:tell";
+const DEBUG_MESSAGE: &str = "debug:tell";
 
 /// Returns the type and the `item` of the vendor's message for a part other than text.
 fn part_item(part: &Part) -> Option<(&'static str, Value)> {
@@ -279,17 +279,20 @@ fn part_item(part: &Part) -> Option<(&'static str, Value)> {
         Part::Card(shown) => ("cardV2", json!({ "payload": card(shown) })),
         Part::File { url, name } => {
             let what = [name.as_deref(), url.as_deref()].into_iter().flatten().collect::<Vec<_>>().join(" ");
-            (TRACE, trace("File", &what))
+            (DEBUG_MESSAGE, debug_message("File", &what))
         }
-        Part::Form { .. } => (TRACE, trace("Form", &serde_json::to_string(part).ok()?)),
+        Part::Form { .. } => (DEBUG_MESSAGE, debug_message("Form", &serde_json::to_string(part).ok()?)),
         Part::ToolCall { name, input, .. } => {
             let input = input.as_ref().map(Value::to_string).unwrap_or_default();
-            (TRACE, trace("Tool called", &format!("{} {input}", name.as_deref().unwrap_or("tool"))))
+            (
+                DEBUG_MESSAGE,
+                debug_message("Tool called", &format!("{} {input}", name.as_deref().unwrap_or("tool"))),
+            )
         }
         Part::ToolResult { name, data, error, .. } => {
             let results: Vec<_> = [data, error].into_iter().flatten().map(plain).collect();
             let name = name.as_deref().unwrap_or("tool");
-            (TRACE, trace("Tool ended", &format!("{name} {}", results.join(" "))))
+            (DEBUG_MESSAGE, debug_message("Tool ended", &format!("{name} {}", results.join(" "))))
         }
     })
 }
@@ -298,8 +301,8 @@ fn plain(value: &Value) -> String {
     value.as_str().map_or_else(|| value.to_string(), str::to_owned)
 }
 
-fn trace(what: &str, text: &str) -> Value {
-    let text: String = format!("{what}: {}", text.trim()).chars().take(TRACE_CHARACTERS).collect();
+fn debug_message(what: &str, text: &str) -> Value {
+    let text: String = format!("{what}: {}", text.trim()).chars().take(MAX_DEBUG_CHARACTERS).collect();
     json!({ "payload": { "message": text } })
 }
 
@@ -385,14 +388,14 @@ fn part_outcome(part: &Part) -> Option<(&'static str, FieldOutcome, &'static str
     };
     Some(match part_item(part) {
         None => (field, FieldOutcome::Lost, "it has no URL"),
-        Some((TRACE, item)) if is_cut(&item) => (field, outcome, AS_CUT_DEBUG_MESSAGE),
+        Some((DEBUG_MESSAGE, item)) if is_cut(&item) => (field, outcome, AS_CUT_DEBUG_MESSAGE),
         Some(_) => (field, outcome, why),
     })
 }
 
-/// Returns whether a trace has been cut, by its length.
+/// Returns whether a debug message has been cut, by its length.
 fn is_cut(item: &Value) -> bool {
-    item["payload"]["message"].as_str().is_some_and(|text| text.chars().count() >= TRACE_CHARACTERS)
+    item["payload"]["message"].as_str().is_some_and(|text| text.chars().count() >= MAX_DEBUG_CHARACTERS)
 }
 
 #[cfg(test)]

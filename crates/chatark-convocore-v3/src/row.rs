@@ -12,11 +12,11 @@ pub(crate) struct Row {
     /// The vendor's JSON.
     pub(crate) bytes: Bytes,
     pub(crate) id: Option<RecordId>,
-    pub(crate) signs: ChangeFields,
+    pub(crate) change_fields: ChangeFields,
 }
 
-/// What a row tells about changes. Instants are cut to whole seconds: the vendor writes one and the same instant in
-/// seconds or in milliseconds.
+/// The fields of a row that show changes. Times are truncated to seconds: the vendor writes the same time in seconds or
+/// in milliseconds.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub(crate) struct ChangeFields {
     /// When the conversation began.
@@ -28,25 +28,25 @@ pub(crate) struct ChangeFields {
     feedback: Option<Value>,
 }
 
-/// Since when something counts as changed.
+/// The times from which on something counts as changed.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Since {
-    /// A change from then on is fetched again: there may have been another one in the second of the last read.
+    /// A change from then on is fetched again: there may have been another one in the second of the last sweep.
     pub(crate) changed: Option<Timestamp>,
-    /// A conversation that began from then on counts as changed where its row tells nothing.
+    /// A conversation that began from then on counts as changed if its row shows nothing about changes.
     pub(crate) recent: Option<Timestamp>,
-    /// A later time was told by a wrong clock.
+    /// A later time comes from a wrong clock.
     pub(crate) plausible_until: Option<Timestamp>,
 }
 
-/// What a row says about the conversation.
+/// The result of comparing a row with what the archive holds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum RowState {
     /// It is to be fetched: it is new, or it has changed.
     Changed,
     /// The archive holds it as it is.
     Unchanged {
-        /// Whether the row tells more than the one that was kept, or none was kept.
+        /// Whether the row is to be kept: it shows more than the one that was kept, or none was kept.
         keep: bool,
     },
     /// The archive does not hold it, and the vendor does not export it, because it has no message.
@@ -54,7 +54,7 @@ pub(crate) enum RowState {
 }
 
 impl Since {
-    /// Returns what a request says.
+    /// Returns the times of a request.
     pub(crate) fn of(request: &ReadRequest) -> Self {
         Self {
             changed: request.reread_since,
@@ -71,7 +71,7 @@ impl Row {
         let [id, other_id, start, last_message, last_modified, messages, state, feedback] =
             fields::peek(&bytes, names);
         let second = |value: &Value| instant(Some(value)).map(to_second);
-        let signs = ChangeFields {
+        let change_fields = ChangeFields {
             start: second(&start),
             last_message: second(&last_message),
             last_modified: second(&last_modified),
@@ -80,31 +80,36 @@ impl Row {
             feedback: Some(feedback).filter(|feedback| !feedback.is_null()),
         };
         let id = [id, other_id].iter().find_map(RecordId::from_json);
-        Self { bytes, id, signs }
+        Self { bytes, id, change_fields }
     }
 
     /// Returns the row as the archive keeps it.
-    pub(crate) fn kept(&self, id: RecordId) -> ListRow {
+    pub(crate) fn to_list_row(&self, id: RecordId) -> ListRow {
         ListRow { id, row: self.bytes.clone() }
     }
 
     /// Returns whether the conversation may have begun in a window.
     pub(crate) fn is_in(&self, window: &Window) -> bool {
-        window.contains(self.signs.start)
+        window.contains(self.change_fields.start)
     }
 
     /// Compares the row with what is held.
     pub(crate) fn compare(&self, held: Option<&HeldSummary>, since: Since) -> RowState {
         let Some(held) = held else {
-            return if self.signs.messages == Some(0) { RowState::NotExported } else { RowState::Changed };
+            return if self.change_fields.messages == Some(0) {
+                RowState::NotExported
+            } else {
+                RowState::Changed
+            };
         };
-        let kept = held.list_row.as_ref().map(|row| Self::read(Bytes::from(row.clone())).signs);
-        if self.signs.is_changed(kept.as_ref(), held, since) {
+        let kept = held.list_row.as_ref().map(|row| Self::read(Bytes::from(row.clone())).change_fields);
+        if self.change_fields.is_changed(kept.as_ref(), held, since) {
             return RowState::Changed;
         }
-        let tells_more =
-            |kept: &ChangeFields| self.signs.tell_more_than(kept) || self.signs.were_read(kept, held);
-        RowState::Unchanged { keep: kept.is_none_or(|kept| tells_more(&kept)) }
+        let shows_more = |kept: &ChangeFields| {
+            self.change_fields.shows_more_than(kept) || self.change_fields.was_read_by_sweep(kept, held)
+        };
+        RowState::Unchanged { keep: kept.is_none_or(|kept| shows_more(&kept)) }
     }
 }
 
@@ -120,15 +125,16 @@ impl ChangeFields {
         if is_late {
             return true;
         }
-        match kept.filter(|kept| !self.were_read(kept, held)).and_then(|kept| self.differ_from(kept)) {
-            Some(differ) => differ || self.tell_later_message(kept, held),
-            None => self.differ_from_held(held).unwrap_or_else(|| self.is_recent(held, since)),
+        match kept.filter(|kept| !self.was_read_by_sweep(kept, held)).and_then(|kept| self.differs_from(kept))
+        {
+            Some(differ) => differ || self.shows_later_message(kept, held),
+            None => self.differs_from_held(held).unwrap_or_else(|| self.is_recent(held, since)),
         }
     }
 
-    /// Returns whether a row differs from an earlier one, or `None` if they share no field that tells of messages.
-    fn differ_from(&self, kept: &Self) -> Option<bool> {
-        let telling = [
+    /// Returns whether a row differs from an earlier one, or `None` if they share no field that changes with messages.
+    fn differs_from(&self, kept: &Self) -> Option<bool> {
+        let of_messages = [
             differ(self.last_message, kept.last_message),
             differ(self.last_modified, kept.last_modified),
             differ(self.messages, kept.messages),
@@ -138,33 +144,36 @@ impl ChangeFields {
             differ(self.state.as_ref(), kept.state.as_ref()),
             differ(self.feedback.as_ref(), kept.feedback.as_ref()),
         ];
-        if telling.iter().chain(&others).any(|differs| *differs == Some(true)) {
+        if of_messages.iter().chain(&others).any(|differs| *differs == Some(true)) {
             return Some(true);
         }
-        telling.iter().flatten().next().copied()
+        of_messages.iter().flatten().next().copied()
     }
 
-    /// Returns whether a sweep, which reads no rows, has read the last message since the earlier row was kept.
-    fn were_read(&self, kept: &Self, held: &HeldSummary) -> bool {
-        // Where no row shows when the last message came, one that was modified in that second was modified by it.
+    /// Returns whether a sweep, which reads no rows, has read the latest message after the earlier row was kept.
+    fn was_read_by_sweep(&self, kept: &Self, held: &HeldSummary) -> bool {
+        // If no row has the time of the last message, that of the last modification stands for it.
         let shows_message = self.last_message.or(kept.last_message).is_some();
-        let latest = |signs: &Self| if shows_message { signs.last_message } else { signs.last_modified };
+        let latest = |change_fields: &Self| {
+            if shows_message { change_fields.last_message } else { change_fields.last_modified }
+        };
         latest(kept).is_some()
             && latest(self) > latest(kept)
             && latest(self) == held.updated_at.map(to_second)
     }
 
-    /// Returns whether a time of the last message that the earlier row did not show is later than what is held.
-    fn tell_later_message(&self, kept: Option<&Self>, held: &HeldSummary) -> bool {
+    /// Returns whether the row has the time of the last message, the earlier row did not, and it is later than what is
+    /// held.
+    fn shows_later_message(&self, kept: Option<&Self>, held: &HeldSummary) -> bool {
         let was_shown = kept.is_some_and(|kept| kept.last_message.is_some());
         !was_shown && self.last_message.is_some() && self.last_message > held.updated_at.map(to_second)
     }
 
-    /// Returns whether the row differs from the conversation itself, or `None` if it shows no time of a change.
+    /// Returns whether the row differs from the archived conversation, or `None` if it has no time of a change.
     ///
     /// `lastModified` moves without a message too, such as when a summary is written, so the time of the last message
     /// decides where it is shown.
-    fn differ_from_held(&self, held: &HeldSummary) -> Option<bool> {
+    fn differs_from_held(&self, held: &HeldSummary) -> Option<bool> {
         let shown = self.last_message.or(self.last_modified)?;
         let updated_at = held.updated_at.map(to_second)?;
         let has_other_state = differ(self.state.as_deref(), held.status_raw.as_deref()) == Some(true);
@@ -176,8 +185,8 @@ impl ChangeFields {
         self.start >= Some(recent) || held.created_at >= Some(recent)
     }
 
-    /// Returns whether the row shows a field that an earlier one did not.
-    fn tell_more_than(&self, kept: &Self) -> bool {
+    /// Returns whether the row has a field that an earlier one did not.
+    fn shows_more_than(&self, kept: &Self) -> bool {
         (self.last_message.is_some() && kept.last_message.is_none())
             || (self.last_modified.is_some() && kept.last_modified.is_none())
             || (self.messages.is_some() && kept.messages.is_none())
@@ -317,7 +326,7 @@ mod tests {
         check(&thin, &held(Some(thin.clone())), since(1), SAME);
         check(&thin, &held(None), since(1), SAME_BUT_KEPT);
         check(&json!({"ID": "a"}), &held(None), since(0), RowState::Changed);
-        // The number of messages tells.
+        // The number of messages shows that nothing has changed.
         let counted = json!({"ID": "a", "ts": START, "messagesNum": 9});
         check(&counted, &held(Some(counted.clone())), since(0), SAME);
         check(&counted, &held(Some(thin)), since(1), SAME_BUT_KEPT);

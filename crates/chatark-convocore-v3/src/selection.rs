@@ -4,7 +4,7 @@ use std::collections::HashSet;
 
 use chatark_core::{Batch, Checkpoint, ConversationId, PageMetadata, RecordId, Result};
 
-use crate::fetch::{IdRoute, SELECTION_LIMIT, absent};
+use crate::fetch::{IdRoute, SELECTION_LIMIT, absent_note};
 use crate::pull::Pull;
 
 /// Reads the conversations of a selection, each once.
@@ -15,7 +15,7 @@ pub(crate) async fn read(pull: &mut Pull<'_>, ids: &[ConversationId]) -> Result<
         let mut batch = read_request(pull, ids).await?;
         if at == last {
             batch.checkpoint = Checkpoint::End;
-            batch.page.notes.extend(pull.take_summary());
+            batch.page.notes.extend(pull.take_quota_message());
         }
         pull.send(batch).await;
     }
@@ -28,24 +28,24 @@ async fn read_request(pull: &mut Pull<'_>, ids: &[ConversationId]) -> Result<Bat
     if let Some(error) = fetched.error.filter(|_| fetched.found.is_empty() && fetched.absent.is_empty()) {
         return Err(error);
     }
-    if fetched.absent.len() == wanted.len() && ids.iter().all(is_alone) {
+    if fetched.absent.len() == wanted.len() && ids.iter().all(needs_own_request) {
         // Perhaps the vendor does not know the agent itself.
         pull.account.agent().await?;
     }
-    let notes = fetched.absent.iter().map(|id| absent(&ConversationId::from(id))).collect();
+    let notes = fetched.absent.iter().map(|id| absent_note(&ConversationId::from(id))).collect();
     let page = PageMetadata { notes, ..PageMetadata::default() };
     Ok(Batch { gaps: fetched.gaps, page, ..Batch::default() })
 }
 
-/// Returns the ids of one request after another, each id once.
+/// Splits ids into requests, each id once.
 pub(crate) fn requests(ids: &[ConversationId]) -> Vec<Vec<ConversationId>> {
     let mut seen = HashSet::new();
     let unique = ids.iter().filter(|id| seen.insert(*id)).cloned();
-    let (alone, listed): (Vec<_>, Vec<_>) = unique.partition(is_alone);
+    let (alone, listed): (Vec<_>, Vec<_>) = unique.partition(needs_own_request);
     listed.chunks(SELECTION_LIMIT).chain(alone.chunks(1)).map(<[_]>::to_vec).collect()
 }
 
-/// Returns whether an id cannot be part of a list, in which commas separate the ids.
-fn is_alone(id: &ConversationId) -> bool {
+/// Returns whether an id needs a request of its own, because it contains the comma that separates ids.
+fn needs_own_request(id: &ConversationId) -> bool {
     id.as_str().contains(',')
 }

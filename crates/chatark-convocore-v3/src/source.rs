@@ -1,4 +1,4 @@
-//! How Convocore is read: what a request asks for decides which walks are made, one after the other.
+//! The provider: chooses the walks that a request needs, and makes them one after the other.
 
 use async_trait::async_trait;
 use chatark_core::{
@@ -7,7 +7,7 @@ use chatark_core::{
 };
 use chatark_http::Connector;
 
-use crate::account::{ConvocoreV3, EXPORT, EmptyWindow, open_account};
+use crate::account::{ConvocoreV3, EXPORT, ProbeResponse, open_account};
 use crate::batches::{BatchSender, batches};
 use crate::changes::{self, ChangesEnd};
 use crate::config::Config;
@@ -20,12 +20,12 @@ use crate::{gaps, selection};
 
 /// The rate limit of a paying workspace, by its documents of August 2026.
 const RATE_LIMIT: RateLimit = RateLimit { requests: 1_500, seconds: 3_600 };
-/// So many pages of the list are read for an estimate.
+/// The most pages of the list that an estimate reads.
 const ESTIMATE_PAGES: u64 = 3;
 /// The rows of a page of the list.
 const ROWS_PER_PAGE: u64 = 20;
-/// So many records that a sweep did not list are asked for one by one: a minute's worth.
-const MOST_UNSEEN: usize = 500;
+/// The most records that are looked for one by one after a sweep that did not list them: about a minute's worth.
+const MAX_UNSEEN: usize = 500;
 const UNCOUNTED: &str =
     "the vendor gives no count, and each conversation that is read counts against the quota by its sessions";
 
@@ -57,12 +57,12 @@ impl Provider for ConvocoreV3 {
             estimate.conversations = Some(ids.len() as u64);
             estimate.requests = Some(selection::requests(ids).len() as u64);
         }
-        let EmptyWindow::Empty(empty) = self.empty_window().await? else {
+        let ProbeResponse::Empty(empty) = self.probe_window().await? else {
             estimate.requests = Some(1);
             estimate.notes.push("this deployment ignores dates: one response may hold everything".to_owned());
             return Ok(estimate);
         };
-        estimate.quota_left = self.page_metadata(&empty.answer, empty.counts.elements, 0).quota_left;
+        estimate.quota_left = self.page_metadata(&empty.envelope, empty.counts.elements, 0).quota_left;
         estimate.notes.push(UNCOUNTED.to_owned());
         if request.selection == Selection::All {
             self.estimate_changes(request, &mut estimate).await?;
@@ -74,11 +74,11 @@ impl Provider for ConvocoreV3 {
         batches(|sender| read(self, request, sender))
     }
 
-    /// Asks for the row of each.
+    /// Requests the row of each record.
     async fn find_unseen(&self, unseen: &[UnseenRecord]) -> Result<Batch> {
         let mut found = Vec::new();
         for record in unseen {
-            if self.shows(record.id.as_str()).await? {
+            if self.has_conversation(record.id.as_str()).await? {
                 found.push(record.id.clone());
             }
         }
@@ -86,19 +86,19 @@ impl Provider for ConvocoreV3 {
     }
 
     fn max_unseen(&self) -> usize {
-        MOST_UNSEEN
+        MAX_UNSEEN
     }
 }
 
 impl ConvocoreV3 {
-    /// Adds what a pull of changes costs, as far as the newest pages of the list show it.
+    /// Adds the cost of a pull of changes, as far as the newest pages of the list show it.
     async fn estimate_changes(&self, request: &ReadRequest, estimate: &mut Estimate) -> Result<()> {
         let can_list = request.window == Window::default() && !request.features.lacks(LIST);
-        let Some(known) = request.held.as_ref().filter(|_| can_list) else {
+        let Some(held_records) = request.held.as_ref().filter(|_| can_list) else {
             return Ok(());
         };
         let since = Since::of(request);
-        let note = match changes::count(self, known.as_ref(), since, ESTIMATE_PAGES).await {
+        let note = match changes::count_changed(self, held_records.as_ref(), since, ESTIMATE_PAGES).await {
             Ok((changed, pages)) => {
                 let rows = request.rotation.as_ref().map_or(0, |rotation| rotation.rows);
                 estimate.requests_for_changes = Some(2 + rows.div_ceil(ROWS_PER_PAGE));
@@ -121,8 +121,8 @@ impl ConvocoreV3 {
 async fn read(account: &ConvocoreV3, request: ReadRequest, sender: BatchSender) -> Result<()> {
     let mut pull = Pull::new(account, &request, sender);
     let read = read_selected(&mut pull).await;
-    // What came before an error has been paid for.
-    pull.send_arrived().await;
+    // Records that arrived before an error have been paid for.
+    pull.send_queued().await;
     read
 }
 
@@ -136,13 +136,13 @@ async fn read_selected(pull: &mut Pull<'_>) -> Result<()> {
             return Err(Error::new(ErrorKind::Usage, EXPORT, message));
         }
     }
-    // The newest pages of the list say nothing about a window that lies behind them.
+    // A window may lie beyond the newest pages of the list.
     let has_list = request.window == Window::default() && !request.features.lacks(PAGES);
-    let known = request.held.as_ref().filter(|_| has_list);
-    gaps::retry(pull, known.is_none()).await?;
+    let held_records = request.held.as_ref().filter(|_| has_list);
+    gaps::retry(pull, held_records.is_none()).await?;
     let mut from = None;
-    if let Some(known) = known {
-        if changes::read(pull, known.as_ref()).await? == ChangesEnd::Complete {
+    if let Some(held_records) = held_records {
+        if changes::read(pull, held_records.as_ref()).await? == ChangesEnd::Complete {
             return Ok(());
         }
         from = request.recent_since;

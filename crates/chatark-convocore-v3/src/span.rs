@@ -1,13 +1,13 @@
-//! What the conversations of one response tell about their order and their times.
+//! The order and the start times of the conversations in one response, and which of them are new to a walk.
 
 use std::collections::HashSet;
 use std::hash::{DefaultHasher, Hash, Hasher};
 
 use chatark_core::{Record, Timestamp};
 
-use crate::export::Exported;
+use crate::exported::Exported;
 
-/// The conversations of one response, by when they began, in seconds.
+/// The start times of the conversations in one response, in seconds.
 #[derive(Debug, Clone)]
 pub(crate) struct Span {
     /// How many had not been seen before.
@@ -18,12 +18,12 @@ pub(crate) struct Span {
     /// Whether they come oldest first, or newest first; both if all began in one second.
     pub(crate) is_ascending: bool,
     pub(crate) is_descending: bool,
-    /// How many do not say when they began.
+    /// How many have no start time.
     pub(crate) undated: u64,
-    /// How many of these had not been seen before, and how many such came behind one that says it.
+    /// How many of these had not been seen before, and how many of those came after one that has a start time.
     pub(crate) fresh_undated: u64,
     pub(crate) late_undated: u64,
-    /// Whether the last of them does not say it.
+    /// Whether the last conversation has no start time.
     pub(crate) ends_undated: bool,
     previous: Option<i64>,
 }
@@ -68,9 +68,9 @@ impl Span {
 /// The conversations that a walk has seen. Holds eight bytes for each.
 #[derive(Debug, Default)]
 pub(crate) struct Seen {
-    /// Those of earlier responses.
+    /// The hashes of conversations in earlier responses.
     earlier: HashSet<u64>,
-    /// Those that were new in the current response.
+    /// The hashes of conversations that were new in the current response.
     current: HashSet<u64>,
 }
 
@@ -80,7 +80,7 @@ impl Seen {
         self.earlier.extend(self.current.drain());
     }
 
-    /// Forgets what the current response has brought, since it comes again.
+    /// Forgets the conversations of the current response, which is requested again.
     pub(crate) fn undo(&mut self) {
         self.current.clear();
     }

@@ -16,9 +16,10 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use crate::account::{ConvocoreV3, open_account};
+use crate::descriptor::DESCRIPTOR;
 use crate::dialect::embedded_error;
-use crate::wire::{Created, Envelope, Leads, Row, Written};
-use crate::{DESCRIPTOR, pack};
+use crate::pack;
+use crate::wire::{CreatedConversation, Envelope, LeadPage, ListedConversation, WrittenTurns};
 
 const CREATE: &str = "create a conversation";
 const REPLACE: &str = "write the messages of a conversation";
@@ -123,7 +124,7 @@ impl Target for ConvocoreV3 {
         }
         let call = Call::new(REPLACE, ["agents", &self.agent_id, "convos", id, "messages"])
             .replace(item.complete_body.clone());
-        let written: Written = match self.data(&call).await {
+        let written: WrittenTurns = match self.data(&call).await {
             Err(error) if error.kind() == ErrorKind::NotFound => {
                 return Err(error.with("conversation", masked(id)).hint(UNREACHABLE));
             }
@@ -157,7 +158,7 @@ impl Target for ConvocoreV3 {
 impl ConvocoreV3 {
     async fn create_conversation(&self, item: &OutboundItem) -> Result<String> {
         let call = Call::new(CREATE, ["agents", &self.agent_id, "convos"]).create(item.create_body.clone());
-        let created: Created = self.data(&call).await?;
+        let created: CreatedConversation = self.data(&call).await?;
         created.id.ok_or_else(|| {
             let message = "the response has no id of the new conversation";
             self.client.error(&call, ErrorKind::Malformed, message, None).ambiguous()
@@ -167,11 +168,11 @@ impl ConvocoreV3 {
     async fn create_leads(&self, items: &[OutboundItem]) -> Result<Vec<Option<String>>> {
         let call = Call::new(CREATE_LEADS, ["agents", &self.agent_id, "leads", "bulk"])
             .create(array_body("leads", items));
-        let answer: Envelope<Value> = self.client.json(&call).await?;
-        if answer.is_error() {
-            return Err(self.embedded_failure(&call, &answer));
+        let envelope: Envelope<Value> = self.client.json(&call).await?;
+        if envelope.is_error() {
+            return Err(self.embedded_failure(&call, &envelope));
         }
-        match answer.count.filter(|count| *count != items.len() as u64) {
+        match envelope.count.filter(|count| *count != items.len() as u64) {
             None => Ok(vec![None; items.len()]),
             Some(count) => {
                 let message = format!("the vendor confirms {count} of {} leads", items.len());
@@ -180,22 +181,22 @@ impl ConvocoreV3 {
         }
     }
 
-    /// Returns the error of a response that reports a failure with status 200. It is ambiguous unless its code rules out
-    /// any effect.
-    fn embedded_failure<T>(&self, call: &Call, answer: &Envelope<T>) -> Error {
-        let error = self.client.api_error(call, embedded_error(answer), None);
+    /// Returns the error of a response that reports a failure with status 200. It is ambiguous unless its code rules
+    /// out any effect.
+    fn embedded_failure<T>(&self, call: &Call, envelope: &Envelope<T>) -> Error {
+        let error = self.client.api_error(call, embedded_error(envelope), None);
         let is_certain = error.kind() != ErrorKind::Refused
-            || answer.code().is_some_and(|code| REJECTIONS.contains(&code));
+            || envelope.code().is_some_and(|code| REJECTIONS.contains(&code));
         if is_certain { error } else { error.ambiguous() }
     }
 
     /// Sends a request and returns the `data` of the response.
     async fn data<T: DeserializeOwned>(&self, call: &Call) -> Result<T> {
-        let answer: Envelope<T> = self.client.json(call).await?;
-        if answer.is_error() {
-            return Err(self.embedded_failure(call, &answer));
+        let envelope: Envelope<T> = self.client.json(call).await?;
+        if envelope.is_error() {
+            return Err(self.embedded_failure(call, &envelope));
         }
-        answer.data.ok_or_else(|| {
+        envelope.data.ok_or_else(|| {
             let message = "the response has nothing at `data`";
             self.client.error(call, ErrorKind::Malformed, message, None).ambiguous()
         })
@@ -205,26 +206,30 @@ impl ConvocoreV3 {
         let list = Call::new(LIST, ["agents", &self.agent_id, "convos"]).query("limit", PAGE_LIMIT);
         let (mut call, mut guard) = (list.clone(), CursorGuard::default());
         loop {
-            let answer: Envelope<Vec<Row>> = self.client.json(&call).await?;
-            if answer.is_error() {
-                return Err(self.client.api_error(&call, embedded_error(&answer), None));
+            let envelope: Envelope<Vec<ListedConversation>> = self.client.json(&call).await?;
+            if envelope.is_error() {
+                return Err(self.client.api_error(&call, embedded_error(&envelope), None));
             }
-            let Some(rows) = &answer.data else {
+            let Some(rows) = &envelope.data else {
                 let message = "the response has no array at `data`";
                 return Err(self.client.error(&call, ErrorKind::Malformed, message, None));
             };
             for row in rows {
                 self.visit_row(row, visitor).await?;
             }
-            let next =
-                self.client.next_cursor_of_whole_list(&call, answer.has_more, answer.cursor(), &mut guard)?;
+            let next = self.client.next_cursor_of_whole_list(
+                &call,
+                envelope.has_more,
+                envelope.cursor(),
+                &mut guard,
+            )?;
             let Some(cursor) = next else { return Ok(()) };
             call = list.clone().query("cursor", cursor);
         }
     }
 
     /// Passes a row of the list to the visitor. The list has no notes, so the external id needs a separate request.
-    async fn visit_row(&self, row: &Row, visitor: Visitor<'_>) -> Result<()> {
+    async fn visit_row(&self, row: &ListedConversation, visitor: Visitor<'_>) -> Result<()> {
         let held = HeldItem {
             id: row.id.clone(),
             external_id: row.external_id(),
@@ -238,7 +243,7 @@ impl ConvocoreV3 {
             return Ok(());
         };
         let call = Call::new(READ, ["agents", &self.agent_id, "convos", id]);
-        match self.data::<Row>(&call).await {
+        match self.data::<ListedConversation>(&call).await {
             Ok(whole) => visitor(&HeldItem { external_id: whole.external_id(), ..held }).map(drop),
             // It is listed and cannot be read, so its origin is not known.
             Err(error) if error.kind() == ErrorKind::NotFound => {
@@ -254,15 +259,15 @@ impl ConvocoreV3 {
             let call = Call::new(LIST_LEADS, ["agents", &self.agent_id, "leads"])
                 .query("page", page)
                 .query("limit", LEADS_LIMIT);
-            let answer: Leads = self.client.json(&call).await?;
+            let leads: LeadPage = self.client.json(&call).await?;
             let mut listed = Vec::new();
-            for lead in &answer.leads {
+            for lead in &leads.leads {
                 let held =
                     HeldItem { id: lead.id.clone(), external_id: lead.external_id(), ..HeldItem::default() };
                 visitor(&held)?;
                 listed.push((held.id, held.external_id));
             }
-            if !guard.advance(LIST_LEADS, &listed, answer.total)? {
+            if !guard.advance(LIST_LEADS, &listed, leads.total)? {
                 break;
             }
         }

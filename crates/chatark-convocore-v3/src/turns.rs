@@ -6,7 +6,7 @@ use chatark_core::{Feedback, IssueKind, Issues, Message, Role, Timestamp, Zone};
 use serde_json::{Map, Value};
 
 use crate::feedback;
-use crate::moment::Moment;
+use crate::message_time::MessageTime;
 use crate::parts;
 
 /// Fields of turns that the model has no place for.
@@ -30,7 +30,7 @@ const MESSAGE: &[&str] = &[
     "sourceLabel",
 ];
 
-/// Types of control messages, in which nobody says anything.
+/// Types of control messages, which nobody has written.
 const CONTROL: &[&str] = &[
     "launch",
     "end",
@@ -64,10 +64,10 @@ pub(crate) struct Transcript {
     /// The messages in order.
     pub(crate) messages: Vec<Message>,
     /// The time of the first message that has one.
-    pub(crate) first: Option<Moment>,
+    pub(crate) first: Option<MessageTime>,
     /// The time of the latest message in order that has one.
     pub(crate) previous: Option<Timestamp>,
-    /// Fields of turns without a message that could keep them.
+    /// Fields of turns that have no message to keep them.
     pub(crate) stray: Map<String, Value>,
 }
 
@@ -78,7 +78,7 @@ type Speaker = (Option<Role>, String);
 #[derive(Debug)]
 struct Turn {
     speaker: Option<Speaker>,
-    moment: Option<Moment>,
+    time: Option<MessageTime>,
     is_generated: Option<bool>,
 }
 
@@ -89,7 +89,7 @@ struct Item {
     payload: Option<Value>,
     /// Whether the payload is under `payload` inside the item.
     is_nested: bool,
-    moment: Option<Moment>,
+    time: Option<MessageTime>,
     is_generated: Option<bool>,
     feedback: Option<Feedback>,
     leftovers: Map<String, Value>,
@@ -141,7 +141,7 @@ impl TurnReader<'_> {
         };
         let turn = Turn {
             speaker: fields.word("from", role),
-            moment: self.moment(&mut fields, "ts"),
+            time: self.time(&mut fields, "ts"),
             is_generated: fields.flag("isAIGenerated"),
         };
         let begin = transcript.messages.len();
@@ -175,15 +175,14 @@ impl TurnReader<'_> {
         if kind != parts::SUBMISSION {
             self.take_annotations(&mut item, payload_path);
         }
-        let moment = self.moment(&mut fields, "ts").or(item.moment).or(turn.moment);
-        let moment =
-            moment.map(|moment| transcript.previous.map_or(moment, |previous| moment.after(previous)));
-        transcript.first = transcript.first.or(moment);
-        transcript.previous = moment.map(|moment| moment.at).or(transcript.previous);
+        let time = self.time(&mut fields, "ts").or(item.time).or(turn.time);
+        let time = time.map(|time| transcript.previous.map_or(time, |previous| time.after(previous)));
+        transcript.first = transcript.first.or(time);
+        transcript.previous = time.map(|time| time.at).or(transcript.previous);
         let feedback = feedback::take(&mut fields, "feedback");
         let mut message = self.message_by(&mut fields, turn, &item, &kind);
         message.id = fields.id("mid");
-        message.created_at = moment.map(|moment| moment.at);
+        message.created_at = time.map(|time| time.at);
         message.feedback = item.feedback.or(feedback);
         if !parts::is_known(&kind) {
             fields.report(IssueKind::UnknownValue, "type");
@@ -219,7 +218,7 @@ impl TurnReader<'_> {
         if let Ok(mut head) = Fields::open(Value::Object(head), path, self.issues) {
             item.kind = head.text("type");
             if !fields.has("ts") {
-                item.moment = self.moment(&mut head, "time");
+                item.time = self.time(&mut head, "time");
             }
             nest(&mut item.leftovers, key, head.finish(&["time"]));
         }
@@ -279,8 +278,8 @@ impl TurnReader<'_> {
         message
     }
 
-    fn moment(&self, fields: &mut Fields<'_>, key: &str) -> Option<Moment> {
-        Moment::take(fields, key, self.zone)
+    fn time(&self, fields: &mut Fields<'_>, key: &str) -> Option<MessageTime> {
+        MessageTime::take(fields, key, self.zone)
     }
 }
 

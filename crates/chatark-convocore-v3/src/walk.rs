@@ -8,15 +8,16 @@ use chatark_core::{
 use chatark_http::{Call, CursorGuard};
 
 use crate::account::EXPORT;
-use crate::export::{ExportEvent, ExportReader, ExportResponse, Exported};
+use crate::export::{ExportEvent, ExportReader, ExportResponse};
+use crate::exported::Exported;
 use crate::failure::is_refusal;
-use crate::gaps::unseen;
-use crate::obstacles::Obstacles;
-use crate::place::{PageSize, Place};
-use crate::progress::Progress;
-use crate::pull::{Probe, Pull};
+use crate::idle_pages::IdlePages;
+use crate::obstacles::{Obstacles, unproven_gap};
+use crate::page_size::PageSize;
+use crate::pull::{ProbeResult, Pull};
 use crate::row::Row;
 use crate::span::{Seen, Span, second_of};
+use crate::walk_state::WalkState;
 use crate::windows::Windows;
 use crate::wire::Envelope;
 
@@ -25,55 +26,55 @@ pub(crate) struct ExportWalk<'p, 'a> {
     pub(crate) pull: &'p mut Pull<'a>,
     pub(crate) window: Window,
     purpose: WalkPurpose,
-    /// The gap of an earlier pull that it reads.
+    /// The gap of an earlier pull that the walk reads.
     pub(crate) gap: Option<GapBounds>,
     /// Where the walk begins.
-    start: Place,
-    /// Where it is.
-    pub(crate) place: Place,
+    start: WalkState,
+    /// Where the walk is.
+    pub(crate) state: WalkState,
     pub(crate) size: PageSize,
     guard: CursorGuard,
     pub(crate) seen: Seen,
-    /// What the current response has brought.
+    /// The start times of the current response's conversations.
     pub(crate) span: Span,
-    pub(crate) progress: Progress,
+    pub(crate) idle_pages: IdlePages,
     /// Whether a conversation was read.
-    has_found: bool,
+    has_read_any: bool,
     /// Whether the conversations of all pages came oldest first.
     pub(crate) is_ascending: bool,
     pub(crate) restarts: Restarts,
-    /// The end of the page before, if it has announced more without a cursor.
-    doubtful_end: Option<DoubtfulEnd>,
+    /// The end of the previous page, if that announced more without a cursor.
+    missing_cursor: Option<MissingCursor>,
     pub(crate) obstacles: Obstacles,
     pub(crate) windows: Windows,
 }
 
-/// Whether a walk has begun at another place because a cursor was refused.
+/// Whether a walk has begun again because a cursor was refused.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Restarts {
-    /// Whether it has, and has brought nothing since.
-    pub(crate) led_nowhere: bool,
+    /// Whether it has, and has read nothing new since.
+    pub(crate) brought_nothing: bool,
     /// Whether it has begun again at its beginning.
     from_beginning: bool,
 }
 
-/// The end of a page that says that there is more, without a cursor.
+/// The end of a page that announces more and gives no cursor.
 #[derive(Debug, Clone, Copy)]
-struct DoubtfulEnd {
+struct MissingCursor {
     /// The second in which its last conversation began.
     second: i64,
-    /// Whether it had as many conversations as were asked for.
+    /// Whether the page had as many conversations as were requested.
     was_full: bool,
 }
 
 /// What a walk is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum WalkPurpose {
-    /// It is the pull itself: its places are checkpoints.
+    /// The pull itself: it saves checkpoints.
     Pull,
-    /// It is the rest of an earlier pull.
+    /// The rest of an earlier pull.
     Resumed,
-    /// It reads a gap of an earlier pull.
+    /// A gap of an earlier pull.
     Gap,
 }
 
@@ -87,14 +88,14 @@ pub(crate) enum Step {
 }
 
 impl<'p, 'a> ExportWalk<'p, 'a> {
-    /// Creates the walk of a pull, which goes on at the request's cursor. `from` is where it begins otherwise.
+    /// Creates the walk of a pull. It resumes at the request's resume token, or else begins at `from`.
     pub(crate) fn of_pull(pull: &'p mut Pull<'a>, from: Option<Timestamp>) -> Self {
         let request = pull.request;
-        let resumed = Place::open(request.resume_from.as_ref(), &request.scope());
-        let start = Place { from: from.map(second_of), ..Place::default() };
+        let resumed = WalkState::open(request.resume_from.as_ref(), &request.scope());
+        let start = WalkState { from: from.map(second_of), ..WalkState::default() };
         let purpose = if resumed.is_some() { WalkPurpose::Resumed } else { WalkPurpose::Pull };
-        let place = resumed.unwrap_or_else(|| start.clone());
-        Self::new(pull, request.window, purpose, start, place)
+        let state = resumed.unwrap_or_else(|| start.clone());
+        Self::new(pull, request.window, purpose, start, state)
     }
 
     /// Creates a walk through a gap of an earlier pull.
@@ -106,14 +107,20 @@ impl<'p, 'a> ExportWalk<'p, 'a> {
     ) -> Self {
         // The end of a gap is not in it, and conversations begin in whole seconds.
         let last_second = |until: Timestamp| (until.microseconds() - 1).div_euclid(1_000_000);
-        let place = Place { cursor, to: window.until.map(last_second), ..Place::default() };
-        let walk = Self::new(pull, window, WalkPurpose::Gap, Place::default(), place);
+        let state = WalkState { cursor, to: window.until.map(last_second), ..WalkState::default() };
+        let walk = Self::new(pull, window, WalkPurpose::Gap, WalkState::default(), state);
         Self { gap: Some(bounds.clone()), ..walk }
     }
 
-    fn new(pull: &'p mut Pull<'a>, window: Window, purpose: WalkPurpose, start: Place, place: Place) -> Self {
+    fn new(
+        pull: &'p mut Pull<'a>,
+        window: Window,
+        purpose: WalkPurpose,
+        start: WalkState,
+        state: WalkState,
+    ) -> Self {
         let mut guard = CursorGuard::default();
-        if let Some(cursor) = &place.cursor {
+        if let Some(cursor) = &state.cursor {
             guard.advance(EXPORT, cursor).ok();
         }
         Self {
@@ -122,22 +129,22 @@ impl<'p, 'a> ExportWalk<'p, 'a> {
             purpose,
             gap: None,
             start,
-            place,
+            state,
             size: PageSize::default(),
             guard,
             seen: Seen::default(),
             span: Span::default(),
-            progress: Progress::default(),
-            has_found: purpose == WalkPurpose::Resumed,
+            idle_pages: IdlePages::default(),
+            has_read_any: purpose == WalkPurpose::Resumed,
             is_ascending: true,
             restarts: Restarts::default(),
-            doubtful_end: None,
+            missing_cursor: None,
             obstacles: Obstacles::default(),
             windows: Windows::default(),
         }
     }
 
-    /// Returns whether it is the pull itself, or the rest of an earlier one.
+    /// Returns whether the walk is the pull itself, or the rest of an earlier one.
     pub(crate) fn is_pull(&self) -> bool {
         self.purpose != WalkPurpose::Gap
     }
@@ -146,20 +153,22 @@ impl<'p, 'a> ExportWalk<'p, 'a> {
         self.purpose == WalkPurpose::Resumed
     }
 
-    /// Returns whether a row may lie behind the beginning of the walk.
-    pub(crate) fn may_be_in_walk(&self, row: &Row) -> bool {
-        self.start.from.is_none_or(|from| row.signs.start.is_none_or(|start| second_of(start) >= from))
+    /// Returns whether the conversation of a row may have begun at or after the start of the walk.
+    pub(crate) fn may_contain(&self, row: &Row) -> bool {
+        self.start
+            .from
+            .is_none_or(|from| row.change_fields.start.is_none_or(|start| second_of(start) >= from))
     }
 
-    /// Returns whether it is not known how far the walk has come: an earlier one has given its cursor alone.
-    pub(crate) fn is_lost(&self) -> bool {
-        self.purpose != WalkPurpose::Pull && self.place.cursor.is_some() && self.place.last.is_none()
+    /// Returns whether it is unknown how far the walk has come: an earlier one has saved only its cursor.
+    pub(crate) fn is_progress_unknown(&self) -> bool {
+        self.purpose != WalkPurpose::Pull && self.state.cursor.is_some() && self.state.last.is_none()
     }
 
-    /// Walks to the end, and returns the gaps that were claimed, and whether a conversation was read.
+    /// Walks to the end, and returns the gaps that were found, and whether a conversation was read.
     pub(crate) async fn run(mut self) -> Result<(Vec<Gap>, bool)> {
         while self.step().await? == Step::Next {}
-        Ok((self.obstacles.claimed, self.has_found))
+        Ok((self.obstacles.reported, self.has_read_any))
     }
 
     async fn step(&mut self) -> Result<Step> {
@@ -169,30 +178,30 @@ impl<'p, 'a> ExportWalk<'p, 'a> {
                 self.restart();
                 Ok(Step::Next)
             }
-            Err(error) if error.may_be_local() => self.narrow(error).await,
+            Err(error) if error.may_be_local() => self.narrow_or_bypass(error).await,
             Err(error) => Err(error),
         }
     }
 
-    /// Returns the call of the current place. Both ends are inclusive at the vendor; the caller drops what lies outside
-    /// the window.
+    /// Returns the call for the next page. The vendor includes both ends of the window; the caller drops records
+    /// outside the request's window.
     pub(crate) fn call(&self, limit: u32) -> Call {
         let (from, to) = self.bounds();
         let call = self.pull.account.export_call(limit).query("sort", "asc");
         call.optional_query("fromTs", from)
             .optional_query("toTs", to)
-            .optional_query("cursor", self.place.cursor.as_deref())
+            .optional_query("cursor", self.state.cursor.as_deref())
     }
 
-    /// Returns the first and the last second that are asked for.
+    /// Returns the first and the last second that are requested.
     pub(crate) fn bounds(&self) -> (Option<i64>, Option<i64>) {
         let since = self.window.since.map(second_of);
         let until = self.window.until.map(second_after);
-        let from = since.max(self.place.from);
-        (from, [until, self.place.to].into_iter().flatten().min())
+        let from = since.max(self.state.from);
+        (from, [until, self.state.to].into_iter().flatten().min())
     }
 
-    /// Reads one response, and sends what it holds while it arrives, except for the last of it.
+    /// Reads one response, and sends its records in batches while it arrives. The last of them stay queued.
     pub(crate) async fn read(&mut self, call: Call, limit: u32) -> Result<ExportResponse> {
         self.span = Span::default();
         self.seen.begin();
@@ -202,7 +211,7 @@ impl<'p, 'a> ExportWalk<'p, 'a> {
             match reader.next().await {
                 Ok(ExportEvent::Batch(items)) => {
                     self.take(items);
-                    self.pull.send_arrived().await;
+                    self.pull.send_queued().await;
                 }
                 Ok(ExportEvent::End(mut response)) => {
                     self.take(mem::take(&mut response.items));
@@ -210,63 +219,64 @@ impl<'p, 'a> ExportWalk<'p, 'a> {
                 }
                 Err(error) => {
                     self.take(reader.take_arrived());
-                    self.pull.spend_on(&error, u64::from(limit));
+                    self.pull.spend_on_oversized(&error, u64::from(limit));
                     return Err(error);
                 }
             }
         }
     }
 
-    /// Notes what conversations tell, and keeps their records for the next batch.
+    /// Notes the start times of conversations, and queues their records.
     fn take(&mut self, items: Vec<Exported>) {
         for item in items {
             let is_fresh = self.seen.add(&item.record);
             self.span.add(&item, is_fresh);
-            self.pull.note_conversation(&item);
-            self.has_found = true;
+            self.pull.note_exported(&item);
+            self.has_read_any = true;
             self.obstacles.last_read = item.record.id.clone().or(self.obstacles.last_read.take());
-            self.pull.receive(item.record);
+            self.pull.queue(item.record);
         }
     }
 
-    /// Goes on behind a response, and sends the rest of it with its checkpoint.
+    /// Moves on to the page after a response, and sends the rest of its records with a checkpoint.
     pub(crate) async fn advance(&mut self, response: ExportResponse) -> Result<Step> {
         let elements = response.counts.elements;
-        let mut page = self.pull.page_metadata(&response.answer, &response.counts);
-        self.pull.compare_count(&response.call, &response.answer, elements);
+        let mut page = self.pull.page_metadata(&response.envelope, &response.counts);
+        self.pull.compare_count(&response.call, &response.envelope, elements);
         self.obstacles.is_alive = false;
-        // Those without a date, which any window may hold, say nothing about what is behind.
+        // Conversations without a date, which any window may hold, do not show that the walk has passed the failing
+        // one.
         if self.span.newest.is_some() || self.span.fresh > 0 {
-            self.obstacles.steps_in_a_row = 0;
-            self.settle().await?;
+            self.obstacles.bypassed_in_a_row = 0;
+            self.resolve_suspect().await?;
         }
-        if !response.answer.is_paged() && self.place.cursor.is_none() {
-            return self.after_array(&response, page).await;
+        if !response.envelope.is_paged() && self.state.cursor.is_none() {
+            return self.finish_array(&response, page).await;
         }
-        // Where what follows is empty, a full page may still have ended inside of its last second.
-        let doubted = self.doubtful_end.take().filter(|doubt| elements > 0 || doubt.was_full);
+        // If nothing follows, only a full page may have ended within a second.
+        let missing = self.missing_cursor.take().filter(|end| elements > 0 || end.was_full);
         let is_full = elements >= u64::from(self.size.limit());
-        self.order();
-        // Where the walk goes on by time, each page that brings something leads on.
-        self.restarts.led_nowhere &= self.place.last.is_none() || self.span.fresh == 0;
-        self.size.pass(elements.max(response.answer.scanned_convo_count.unwrap_or(0)).max(1));
+        self.update_order();
+        // If the walk can continue by time, a page with anything new has made progress.
+        self.restarts.brought_nothing &= self.state.last.is_none() || self.span.fresh == 0;
+        self.size.count_read(elements.max(response.envelope.scanned_convo_count.unwrap_or(0)).max(1));
         let (checkpoint, end) = match self.next_cursor(&response) {
             Ok(Some(cursor)) => {
                 page.empty_pages = u64::from(elements == 0);
-                self.place.cursor = Some(cursor);
-                (self.checkpoint()?, self.check_progress(&response))
+                self.state.cursor = Some(cursor);
+                (self.checkpoint()?, self.check_idle_pages(&response))
             }
-            Ok(None) if self.doubts_end(&response.answer, is_full) => {
-                (self.doubtful_checkpoint()?, Ok(Step::Next))
+            Ok(None) if self.continues_without_cursor(&response.envelope, is_full) => {
+                (self.checkpoint_in_last_second()?, Ok(Step::Next))
             }
             Ok(None) => {
-                self.settle().await?;
-                page.notes.extend(self.end_notes(&response.answer).await?);
-                (self.end(), Ok(Step::End))
+                self.resolve_suspect().await?;
+                page.notes.extend(self.end_notes(&response.envelope).await?);
+                (self.end_checkpoint(), Ok(Step::End))
             }
             Err(error) => (Checkpoint::None, Err(error)),
         };
-        let Some(DoubtfulEnd { second, .. }) = doubted else {
+        let Some(MissingCursor { second, .. }) = missing else {
             self.send(checkpoint, page).await;
             return end;
         };
@@ -276,32 +286,34 @@ impl<'p, 'a> ExportWalk<'p, 'a> {
         end
     }
 
-    /// Looks behind a last page that says that there is more: that costs nothing if it was the last one.
-    fn doubts_end(&mut self, answer: &Envelope<serde_json::Value>, was_full: bool) -> bool {
-        let Some(last) = self.place.last.filter(|_| answer.has_more == Some(true) && self.span.fresh > 0)
+    /// After a page that announces more without a cursor, continues by time, which costs nothing if it was the last
+    /// page. Returns whether it can.
+    fn continues_without_cursor(&mut self, envelope: &Envelope<serde_json::Value>, was_full: bool) -> bool {
+        let Some(last) = self.state.last.filter(|_| envelope.has_more == Some(true) && self.span.fresh > 0)
         else {
             return false;
         };
-        self.doubtful_end = Some(DoubtfulEnd { second: last, was_full });
-        self.begin_at(last + 1);
+        self.missing_cursor = Some(MissingCursor { second: last, was_full });
+        self.continue_from(last + 1);
         true
     }
 
-    /// Returns the checkpoint from which a later pull reads the second again in which a doubtful page has ended.
-    fn doubtful_checkpoint(&self) -> Result<Checkpoint> {
-        self.checkpoint_at(&Place { from: self.place.last, ..self.place.clone() })
+    /// Returns the checkpoint from which a later pull reads the last second of such a page again.
+    fn checkpoint_in_last_second(&self) -> Result<Checkpoint> {
+        self.checkpoint_at(&WalkState { from: self.state.last, ..self.state.clone() })
     }
 
-    /// Reads what else began in a second, because a page that the vendor called no last one may have ended inside of it.
+    /// Reads what else began in a second: a page that announced more without a cursor may have ended within it.
     async fn read_second_again(&mut self, second: i64) -> Result<()> {
-        self.pull
-            .note("the vendor announced more conversations and gave no cursor: they are asked for by time");
+        self.pull.add_note(
+            "the vendor announced more conversations and gave no cursor: they are asked for by time",
+        );
         let call = self.pull.account.export_call(self.size.limit()).query("sort", "asc");
         match self.read(call.query("fromTs", second).query("toTs", second), self.size.limit()).await {
             Ok(response) => {
                 let elements = response.counts.elements;
-                let metadata = self.pull.page_metadata(&response.answer, &response.counts);
-                self.pull.say(&metadata);
+                let metadata = self.pull.page_metadata(&response.envelope, &response.counts);
+                self.pull.add_metadata(&metadata);
                 if elements >= u64::from(self.size.limit()) {
                     let message =
                         "more conversations began in one second than a page holds, and there is no cursor";
@@ -318,31 +330,31 @@ impl<'p, 'a> ExportWalk<'p, 'a> {
         Ok(())
     }
 
-    /// Sends what has arrived, with the gaps before it.
+    /// Sends the queued records, with the gaps before them.
     pub(crate) async fn send(&mut self, checkpoint: Checkpoint, page: PageMetadata) {
-        // Those of a walk through a gap are claimed by its caller.
-        let gaps = self.obstacles.claim();
+        // The gaps of a walk through a gap are reported by its caller.
+        let gaps = self.obstacles.take_pending();
         let mut gaps = if self.is_pull() { gaps } else { Vec::new() };
         let mut closed_gaps = if checkpoint == Checkpoint::End { self.passed_gaps() } else { Vec::new() };
-        if !self.pull.has_shown {
-            // Something has failed in a window; behind a place in the list there may be nothing.
+        if !self.pull.has_shown_any {
+            // A failure in a window shows that it holds something; after a cursor there may be nothing.
             let is_window = |bounds: &GapBounds| bounds.as_window().is_some();
-            gaps.extend(mem::take(&mut closed_gaps).into_iter().filter(is_window).map(unseen));
+            gaps.extend(mem::take(&mut closed_gaps).into_iter().filter(is_window).map(unproven_gap));
         }
         self.pull.send(Batch { checkpoint, page, gaps, closed_gaps, ..Batch::default() }).await;
     }
 
-    /// Returns the gaps of earlier pulls that a walk through everything has passed: what still fails is in a gap of its
-    /// own, be it the same one or another.
+    /// Returns the gaps of earlier pulls that a walk through everything closes: what still fails is reported as a gap
+    /// again.
     fn passed_gaps(&self) -> Vec<GapBounds> {
-        if self.start != Place::default() || self.is_resumed() {
+        if self.start != WalkState::default() || self.is_resumed() {
             return Vec::new();
         }
         let bounds = self.pull.request.gaps.iter().map(|gap| &gap.bounds);
-        bounds.filter(|bounds| self.has_read(bounds)).cloned().collect()
+        bounds.filter(|bounds| self.covers(bounds)).cloned().collect()
     }
 
-    fn has_read(&self, bounds: &GapBounds) -> bool {
+    fn covers(&self, bounds: &GapBounds) -> bool {
         match bounds {
             GapBounds::Record { id } => self.seen.has(id.as_str()),
             GapBounds::Window { .. } => bounds.as_window().is_some_and(|gap| contains(&self.window, &gap)),
@@ -351,47 +363,48 @@ impl<'p, 'a> ExportWalk<'p, 'a> {
         }
     }
 
-    /// Returns the cursor of the next page, or `None` at the end: `hasMore: true` without a cursor is the end too.
+    /// Returns the cursor of the next page, or `None` at the end: if there is no cursor, or `hasMore` is false.
     fn next_cursor(&mut self, response: &ExportResponse) -> Result<Option<String>> {
-        let ExportResponse { answer, call, .. } = response;
-        let Some(cursor) = answer.cursor().filter(|_| answer.has_more != Some(false)) else {
+        let ExportResponse { envelope, call, .. } = response;
+        let Some(cursor) = envelope.cursor().filter(|_| envelope.has_more != Some(false)) else {
             return Ok(None);
         };
         self.guard.advance(call.operation.clone(), cursor)?;
         Ok(Some(cursor.to_owned()))
     }
 
-    /// Returns the checkpoint of the current place.
+    /// Returns the checkpoint of the current state.
     pub(crate) fn checkpoint(&self) -> Result<Checkpoint> {
-        self.checkpoint_at(&self.place)
+        self.checkpoint_at(&self.state)
     }
 
-    fn checkpoint_at(&self, place: &Place) -> Result<Checkpoint> {
-        if !self.is_pull() || self.obstacles.suspect.is_some() {
+    fn checkpoint_at(&self, state: &WalkState) -> Result<Checkpoint> {
+        if !self.is_pull() || self.obstacles.suspect_second.is_some() {
             return Ok(Checkpoint::None);
         }
-        place.seal(&self.pull.request.scope()).map(Checkpoint::At)
+        state.seal(&self.pull.request.scope()).map(Checkpoint::At)
     }
 
-    /// Returns the checkpoint of the end.
-    pub(crate) fn end(&self) -> Checkpoint {
+    /// Returns the checkpoint of a walk that has ended.
+    pub(crate) fn end_checkpoint(&self) -> Checkpoint {
         if self.is_pull() { Checkpoint::End } else { Checkpoint::None }
     }
 
-    /// Notes how far the walk has come, as long as the conversations come oldest first.
-    fn order(&mut self) {
+    /// Updates how far the walk has come, as long as the conversations come oldest first.
+    fn update_order(&mut self) {
         let span = &self.span;
-        let goes_on = span.oldest.is_none() || span.oldest >= self.place.last;
-        // Where those without a date come first, the others are in order all the same.
-        let is_late = span.late_undated > 0 || (span.fresh_undated > 0 && self.place.last.is_some());
+        let goes_on = span.oldest.is_none() || span.oldest >= self.state.last;
+        // If conversations without a date come first, the dated ones may still be in order.
+        let is_late = span.late_undated > 0 || (span.fresh_undated > 0 && self.state.last.is_some());
         self.is_ascending &= span.is_ascending && !is_late && goes_on;
-        self.place.last = if self.is_ascending { span.newest.max(self.place.last) } else { None };
+        self.state.last = if self.is_ascending { span.newest.max(self.state.last) } else { None };
     }
 
-    /// Fails if too many pages bring nothing new, so that a list without an end is not read for ever.
-    fn check_progress(&mut self, response: &ExportResponse) -> Result<Step> {
-        let scanned = response.answer.scanned_convo_count.unwrap_or(0);
-        let Some(pages) = self.progress.count(response.counts.elements, self.span.fresh, scanned) else {
+    /// Fails if too many pages hold nothing new, so that a list without an end is not read forever.
+    fn check_idle_pages(&mut self, response: &ExportResponse) -> Result<Step> {
+        let scanned = response.envelope.scanned_convo_count.unwrap_or(0);
+        let Some(pages) = self.idle_pages.count_page(response.counts.elements, self.span.fresh, scanned)
+        else {
             return Ok(Step::Next);
         };
         let message = format!("{pages} pages brought nothing new, so the list would never end");
@@ -402,94 +415,95 @@ impl<'p, 'a> ExportWalk<'p, 'a> {
     }
 
     fn may_restart(&self, error: &Error) -> bool {
-        // A gap is not worth the price of everything before it.
-        let can = self.place.last.is_some() || !self.restarts.from_beginning;
+        // For a gap, reading everything before it again would cost too much.
+        let can = self.state.last.is_some() || !self.restarts.from_beginning;
         self.is_pull()
-            && self.place.cursor.is_some()
+            && self.state.cursor.is_some()
             && can
-            && !self.restarts.led_nowhere
+            && !self.restarts.brought_nothing
             && is_refusal(error)
     }
 
-    /// Begins again after a cursor that the vendor refuses: where the walk has come to if that is known, since the
+    /// Begins again after the vendor refused a cursor: at the last second that was read if that is known, since the
     /// export is metered, or else at the beginning.
     pub(crate) fn restart(&mut self) {
-        let refused = if self.is_resumed() && !self.progress.has_begun() {
+        let refused = if self.is_resumed() && !self.idle_pages.has_useful() {
             "the vendor no longer accepts the saved cursor"
         } else {
             "the vendor refused the cursor that it had given"
         };
-        self.restarts.led_nowhere = true;
-        if let Some(last) = self.place.last {
-            self.begin_at(last);
-            self.pull.note(format!("{refused}: going on with the conversations that came last"));
+        self.restarts.brought_nothing = true;
+        if let Some(last) = self.state.last {
+            self.continue_from(last);
+            self.pull.add_note(format!("{refused}: going on with the conversations that came last"));
             return;
         }
         self.purpose = WalkPurpose::Pull;
         self.restarts.from_beginning = true;
-        self.place = self.start.clone();
+        self.state = self.start.clone();
         self.guard = CursorGuard::default();
         self.seen = Seen::default();
-        self.has_found = false;
+        self.has_read_any = false;
         self.is_ascending = true;
-        self.pull.note(format!("{refused}: starting from the oldest"));
+        self.pull.add_note(format!("{refused}: starting from the oldest"));
         if self.is_pull() {
-            self.pull.restarted();
+            self.pull.report_restart();
         }
     }
 
-    /// Leaves the chain of cursors, and goes on with what began at or after a second.
-    pub(crate) fn begin_at(&mut self, second: i64) {
-        self.place.cursor = None;
-        self.place.from = Some(second);
+    /// Drops the cursor, and continues with what began at or after a second.
+    pub(crate) fn continue_from(&mut self, second: i64) {
+        self.state.cursor = None;
+        self.state.from = Some(second);
         self.guard = CursorGuard::default();
     }
 
-    /// Asks for less where a page fails, and steps over what cannot be read.
-    async fn narrow(&mut self, failure: Error) -> Result<Step> {
+    /// Requests a smaller page after a failure, and bypasses a single conversation that fails.
+    async fn narrow_or_bypass(&mut self, failure: Error) -> Result<Step> {
         let mut failure = failure;
         if !self.obstacles.is_alive {
             let probe;
-            (failure, probe) = self.pull.prove_alive(failure).await?;
+            (failure, probe) = self.pull.confirm_alive(failure).await?;
             self.obstacles.is_alive = true;
-            if self.place.cursor.is_none() && probe != Probe::Paged {
+            if self.state.cursor.is_none() && probe != ProbeResult::Paged {
                 return self.read_array_again().await;
             }
         }
         self.seen.undo();
-        if self.size.narrow() {
+        if self.size.shrink() {
             return Ok(Step::Next);
         }
-        self.step_over(failure).await
+        self.bypass(failure).await
     }
 
-    /// Reads the only response once more, now that the vendor answers, before what follows is read one by one.
+    /// Requests the one array again, now that the vendor is known to be up. If it breaks off again, reads the rest by
+    /// ids.
     async fn read_array_again(&mut self) -> Result<Step> {
         match self.read(self.call(self.size.limit()), self.size.limit()).await {
             Ok(response) => self.advance(response).await,
-            Err(error) if error.may_be_local() => self.read_rest(error).await,
+            Err(error) if error.may_be_local() => self.read_after_break(error).await,
             Err(error) => Err(error),
         }
     }
 
-    /// Returns what the user is told at the end of the pull.
-    pub(crate) async fn end_notes<T>(&mut self, answer: &Envelope<T>) -> Result<Vec<String>> {
+    /// Returns the notes to the user at the end of the pull.
+    pub(crate) async fn end_notes<T>(&mut self, envelope: &Envelope<T>) -> Result<Vec<String>> {
         let mut notes = Vec::new();
         if !self.is_pull() {
             return Ok(notes);
         }
-        if !self.has_found && self.obstacles.pending.is_empty() {
-            notes.push(self.pull.account.explain_emptiness().await?);
+        if !self.has_read_any && self.obstacles.pending.is_empty() {
+            notes.push(self.pull.account.explain_empty_export().await?);
         }
-        if answer.has_more == Some(true) {
+        if envelope.has_more == Some(true) {
             notes.push("the last page said that there is more and gave no cursor, which the vendor's documents leave open: it was taken as the end".to_owned());
         }
-        notes.extend(self.pull.take_summary());
+        notes.extend(self.pull.take_quota_message());
         Ok(notes)
     }
 }
 
-/// Returns whether a window lies inside another one.
+/// Returns whether a window is inside another one.
 pub(crate) fn contains(outer: &Window, inner: &Window) -> bool {
     outer.since.is_none_or(|since| inner.since >= Some(since))
         && outer.until.is_none_or(|until| inner.until.is_some_and(|inner| inner <= until))

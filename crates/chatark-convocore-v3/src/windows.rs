@@ -1,17 +1,17 @@
-//! The windows of time in which a deployment is read that cuts its responses short and gives no cursor.
+//! Windows of time, to read a deployment that cuts its responses short and gives no cursor.
 
-/// A window of whole seconds, both included; open where a bound is missing.
-pub(crate) type Seconds = (Option<i64>, Option<i64>);
+/// The first and the last second of a window, both included; `None` is an open bound.
+pub(crate) type SecondRange = (Option<i64>, Option<i64>);
 
-/// What a walk knows about responses that are cut short.
+/// The windows of a walk whose responses are cut short.
 #[derive(Debug, Default)]
 pub(crate) struct Windows {
-    /// Those that are still to be read, the next one last.
-    pub(crate) left: Vec<Seconds>,
-    /// How many conversations such a response holds.
+    /// The windows that are still to be read, the next one last.
+    pub(crate) pending: Vec<SecondRange>,
+    /// How many conversations a response that is cut short holds.
     pub(crate) cap: Option<u64>,
-    /// Whether the deployment regards a window at all.
-    pub(crate) are_regarded: bool,
-    /// Whether the user was told.
-    pub(crate) told_of_cut: bool,
+    /// Whether the deployment applies a requested window.
+    pub(crate) are_supported: bool,
+    /// Whether a note has reported the cap.
+    pub(crate) has_reported_cap: bool,
 }

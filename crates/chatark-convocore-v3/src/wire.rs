@@ -25,7 +25,7 @@ pub(crate) struct Envelope<T> {
     #[serde(default, deserialize_with = "lenient")]
     issues: Option<Vec<Value>>,
     #[serde(default, deserialize_with = "lenient")]
-    error: Option<FailureBody>,
+    error: Option<ErrorBody>,
     #[serde(default = "none")]
     pub(crate) data: Option<T>,
     #[serde(default, deserialize_with = "lenient")]
@@ -47,7 +47,7 @@ pub(crate) struct Envelope<T> {
 }
 
 #[derive(Debug, Deserialize)]
-struct FailureBody {
+struct ErrorBody {
     #[serde(default, deserialize_with = "lenient")]
     code: Option<String>,
     #[serde(default, deserialize_with = "lenient")]
@@ -89,7 +89,7 @@ pub(crate) struct Agent {
 
 /// A conversation that was just created.
 #[derive(Debug, Deserialize)]
-pub(crate) struct Created {
+pub(crate) struct CreatedConversation {
     #[serde(default, rename = "ID", alias = "id", deserialize_with = "lenient")]
     pub(crate) id: Option<String>,
 }
@@ -97,15 +97,15 @@ pub(crate) struct Created {
 /// The response to a write of turns.
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub(crate) struct Written {
+pub(crate) struct WrittenTurns {
     #[serde(default, deserialize_with = "lenient")]
     pub(crate) messages_num: Option<u64>,
 }
 
-/// A row of the list of conversations; a single conversation also has its notes.
+/// A conversation at the target, from the list or read by its id; only the latter has notes.
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub(crate) struct Row {
+pub(crate) struct ListedConversation {
     #[serde(default, rename = "ID", deserialize_with = "lenient")]
     pub(crate) id: Option<String>,
     #[serde(default, deserialize_with = "lenient")]
@@ -118,7 +118,7 @@ pub(crate) struct Row {
 
 /// A page of leads.
 #[derive(Debug, Deserialize)]
-pub(crate) struct Leads {
+pub(crate) struct LeadPage {
     pub(crate) leads: Vec<Lead>,
     #[serde(default, deserialize_with = "lenient")]
     pub(crate) total: Option<u64>,
@@ -142,24 +142,24 @@ struct LeadMetadata {
     notes: Option<String>,
 }
 
-/// What the metadata of a conversation says before it is mapped.
+/// What is read of a conversation's metadata before it is mapped.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct Heading {
     /// Its id.
     pub(crate) id: Option<ConversationId>,
     /// When it began.
     pub(crate) start: Option<Timestamp>,
-    /// When it last changed, where the metadata says so.
+    /// When it last changed, if the metadata shows it.
     pub(crate) changed: Option<Timestamp>,
-    /// How many sessions lie before the latest one.
+    /// How many sessions came before the latest one.
     pub(crate) sessions: u64,
 }
 
 /// The metadata that is needed before a conversation is mapped.
 #[derive(Debug, Deserialize)]
-struct IdentifiedMetadata {
+struct HeadingMetadata {
     #[serde(default, deserialize_with = "lenient")]
-    convo: Option<IdentifiedConversation>,
+    convo: Option<HeadingConversation>,
     #[serde(default, rename = "ID")]
     id: Option<Value>,
     #[serde(default)]
@@ -173,7 +173,7 @@ struct IdentifiedMetadata {
 }
 
 #[derive(Debug, Default, Deserialize)]
-struct IdentifiedConversation {
+struct HeadingConversation {
     #[serde(default)]
     id: Option<Value>,
     #[serde(default, rename = "ID")]
@@ -186,9 +186,9 @@ struct IdentifiedConversation {
     last_modified: Option<Value>,
 }
 
-/// Where the times of a record's messages stand in its bytes, and nothing else: a long conversation is not held twice.
+/// The times of a record's messages as slices of its bytes, and nothing else: a long conversation is not held twice.
 #[derive(Debug, Deserialize)]
-pub(crate) struct Transcript<'a> {
+pub(crate) struct RawTimes<'a> {
     #[serde(default, borrow)]
     turns: Vec<TimedTurn<'a>>,
 }
@@ -207,7 +207,7 @@ struct TimedMessage<'a> {
     ts: Option<&'a RawValue>,
 }
 
-impl Transcript<'_> {
+impl RawTimes<'_> {
     /// Returns the JSON of the times in the order of the messages, each turn's own time before those of its messages.
     pub(crate) fn times(&self) -> impl DoubleEndedIterator<Item = &RawValue> {
         self.turns
@@ -216,7 +216,7 @@ impl Transcript<'_> {
     }
 }
 
-impl Row {
+impl ListedConversation {
     /// Returns the external id of a conversation that a migration has created, if its note is shown.
     pub(crate) fn external_id(&self) -> Option<String> {
         self.notes.as_deref().and_then(original_in).map(str::to_owned)
@@ -224,7 +224,7 @@ impl Row {
 
     /// Returns whether a migration has created it, by its tags.
     pub(crate) fn is_migrated(&self) -> bool {
-        self.tags.iter().flatten().any(|tag| tag.starts_with(pack::TAG))
+        self.tags.iter().flatten().any(|tag| tag.starts_with(pack::TAG_PREFIX))
     }
 }
 
@@ -249,7 +249,7 @@ impl<T> Envelope<T> {
         self.code.as_deref().or(inner)
     }
 
-    /// Returns the vendor's message, followed by what it rejects in the request.
+    /// Returns the vendor's message, followed by its `issues` with the request.
     pub(crate) fn text(&self) -> Option<String> {
         let inner = self.error.as_ref().and_then(|error| error.message.as_deref());
         let message = self.message.as_deref().or(inner);
@@ -272,7 +272,7 @@ impl<T> Envelope<T> {
         self.message.as_deref()
     }
 
-    /// Returns whether the server names a cursor at all, be it `null`.
+    /// Returns whether the response has a cursor key, even if it is `null`.
     pub(crate) fn has_cursor_key(&self) -> bool {
         self.next_cursor.is_some()
     }
@@ -286,7 +286,7 @@ impl<T> Envelope<T> {
 
 /// Reads the id and the times of a conversation from its metadata, each from the first place that has one.
 pub(crate) fn heading(metadata: Value) -> Heading {
-    let Ok(outer) = serde_json::from_value::<IdentifiedMetadata>(metadata) else {
+    let Ok(outer) = serde_json::from_value::<HeadingMetadata>(metadata) else {
         return Heading::default();
     };
     let inner = outer.convo.unwrap_or_default();
@@ -392,14 +392,14 @@ mod tests {
 
     #[test]
     fn a_field_of_another_type_counts_as_missing() {
-        let answer: Envelope<Vec<Value>> = serde_json::from_value(json!({
+        let envelope: Envelope<Vec<Value>> = serde_json::from_value(json!({
             "success": "yes", "message": 1, "data": [], "mode": 2, "scannedConvoCount": -1,
             "usage": {"billableUsedThisRequest": "many", "summary": "s"}, "rateLimit": [], "nextCursor": 7,
         }))
         .unwrap();
-        assert!(!answer.is_error() && answer.text().is_none() && answer.scanned_convo_count.is_none());
-        assert!(answer.is_paged() && answer.cursor().is_none());
-        let usage = answer.usage.unwrap();
+        assert!(!envelope.is_error() && envelope.text().is_none() && envelope.scanned_convo_count.is_none());
+        assert!(envelope.is_paged() && envelope.cursor().is_none());
+        let usage = envelope.usage.unwrap();
         assert_eq!((usage.billable_used_this_request, usage.summary.as_deref()), (None, Some("s")));
         assert!(serde_json::from_value::<Envelope<Value>>(json!({"hasMore": "yes"})).is_err());
     }

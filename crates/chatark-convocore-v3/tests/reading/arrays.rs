@@ -1,10 +1,10 @@
-//! Responses without paging keys: everything is claimed only where it is shown.
+//! Responses without paging keys: a pull claims to have read everything only if there is proof.
 
 use chatark_core::{GapBounds, ReadRequest, Window};
 
 use crate::vendor::{Generation, ListKind, World, at};
 
-const NO_WINDOW: Generation = Generation::Capped { cap: 200, regards_window: false, newest_first: true };
+const NO_WINDOW: Generation = Generation::Capped { cap: 200, applies_window: false, newest_first: true };
 
 fn windowed(first_second: i64) -> ReadRequest {
     let window = Window { since: at(first_second), until: None };
@@ -15,7 +15,7 @@ fn windowed(first_second: i64) -> ReadRequest {
 async fn a_capped_deployment_is_read_in_windows_of_time() {
     for newest_first in [false, true] {
         let mut world = World::of(1_010);
-        world.generation = Generation::Capped { cap: 200, regards_window: true, newest_first };
+        world.generation = Generation::Capped { cap: 200, applies_window: true, newest_first };
         world.list = ListKind::Refused(404);
         let vendor = world.served();
         let outcome = vendor.pull_all().await;
@@ -29,16 +29,16 @@ async fn a_capped_deployment_is_read_in_windows_of_time() {
 
 #[tokio::test]
 async fn a_capped_deployment_without_windows_is_read_by_the_ids_in_the_list() {
-    for selects in [false, true] {
+    for selects_ids in [false, true] {
         for list in [ListKind::Cursors, ListKind::Numbers] {
             let mut world = World::of(1_010);
-            (world.generation, world.selects, world.list) = (NO_WINDOW, selects, list);
+            (world.generation, world.selects_ids, world.list) = (NO_WINDOW, selects_ids, list);
             let vendor = world.served();
             let outcome = vendor.pull_all().await;
             outcome.expect_end();
-            assert_eq!(outcome.ids().len(), 1_010, "{selects}, {list:?}");
+            assert_eq!(outcome.ids().len(), 1_010, "{selects_ids}, {list:?}");
             assert!(outcome.gaps.is_empty() && outcome.page.covers_everything);
-            assert_eq!(outcome.page.features.supports("ids"), (!selects).then_some(false));
+            assert_eq!(outcome.page.features.supports("ids"), (!selects_ids).then_some(false));
         }
     }
 }
@@ -76,7 +76,7 @@ async fn everything_is_claimed_where_the_window_was_ignored_or_the_list_agrees()
 #[tokio::test]
 async fn the_vendors_text_shows_that_a_response_is_cut_short() {
     let mut world = World::of(210);
-    world.generation = Generation::Capped { cap: 130, regards_window: true, newest_first: true };
+    world.generation = Generation::Capped { cap: 130, applies_window: true, newest_first: true };
     world.text = Some("Exported 130 of 210 conversations".to_owned());
     let outcome = world.served().pull_all().await;
     outcome.expect_end();
@@ -88,7 +88,7 @@ async fn the_vendors_text_shows_that_a_response_is_cut_short() {
 async fn a_capped_pull_is_resumed_in_its_window() {
     for newest_first in [false, true] {
         let mut world = World::of(1_010);
-        world.generation = Generation::Capped { cap: 200, regards_window: true, newest_first };
+        world.generation = Generation::Capped { cap: 200, applies_window: true, newest_first };
         let vendor = world.served();
         vendor.world(|world| world.down_after = Some(4));
         let first = vendor.pull_all().await;

@@ -22,7 +22,7 @@ fn free_list() -> Features {
 /// What an archive holds after everything was read, with the rows that were kept.
 fn archive(vendor: &Vendor, rows: &BTreeMap<String, String>) -> Held {
     let held = vendor.world(|world| {
-        let convos = world.convos.iter().filter(|convo| convo.has_human && !convo.is_dead);
+        let convos = world.convos.iter().filter(|convo| convo.has_human && !convo.is_failing);
         convos
             .map(|convo| {
                 let summary = HeldSummary {
@@ -116,7 +116,7 @@ async fn a_late_message_is_found_in_rotation() {
 }
 
 #[tokio::test]
-async fn the_rotation_wraps_and_a_refused_place_begins_again() {
+async fn the_rotation_wraps_and_begins_again_after_a_refused_cursor() {
     let vendor = World::of(200).served();
     let held = Arc::new(with_rows(&vendor).await);
     let pull = async |cursor: Option<ResumeToken>, rows: u64| {
@@ -149,7 +149,7 @@ async fn the_rotation_wraps_and_a_refused_place_begins_again() {
 }
 
 #[tokio::test]
-async fn without_kept_rows_nothing_that_stands_still_is_fetched() {
+async fn without_kept_rows_nothing_unchanged_is_fetched() {
     let vendor = World::of(50).served();
     for number in 0..50 {
         let start = START + 60 * i64::try_from(number).unwrap();
@@ -186,7 +186,7 @@ async fn what_changed_while_it_was_read_is_fetched_again() {
 }
 
 #[tokio::test]
-async fn conversations_without_a_human_message_cost_nothing_and_end_nothing() {
+async fn conversations_without_a_human_message_cost_nothing_and_do_not_end_the_pull() {
     let mut world = World::of(60);
     for convo in &mut world.convos[20..60] {
         convo.has_human = false;
@@ -231,7 +231,7 @@ async fn a_refused_list_is_not_asked_again_and_recent_conversations_are_read() {
 }
 
 #[tokio::test]
-async fn a_metered_list_is_found_out() {
+async fn a_metered_list_is_detected() {
     for says_so in [false, true] {
         let mut world = World::of(100);
         world.list = ListKind::Metered { says_so };
@@ -268,7 +268,7 @@ async fn a_changed_conversation_that_cannot_be_read_becomes_a_gap() {
     for number in [95, 96, 97] {
         change(&vendor, number, json!({"messagesNum": 9}));
     }
-    vendor.world(|world| world.convos[96].is_dead = true);
+    vendor.world(|world| world.convos[96].is_failing = true);
     let bounds = GapBounds::record(RecordId::new("c0096"));
     let pull = async |gaps: Vec<OpenGap>| -> Outcome {
         let known = Arc::clone(&held) as Arc<dyn HeldRecords>;
@@ -284,11 +284,11 @@ async fn a_changed_conversation_that_cannot_be_read_becomes_a_gap() {
     assert_eq!(outcome.gaps.iter().map(|gap| &gap.bounds).collect::<Vec<_>>(), [&bounds]);
     assert!(!outcome.rows.contains_key("c0096"));
     assert_eq!(vendor.billed().1, 1);
-    // It is passed over until it is due.
+    // It is not requested until it is due.
     let outcome = pull(vec![OpenGap { bounds: bounds.clone(), is_due: false }]).await;
     assert!(outcome.gaps.is_empty() && outcome.closed.is_empty());
     assert!(!exports(&vendor).iter().any(|asked| asked.contains("c0096")));
-    vendor.world(|world| world.convos[96].is_dead = false);
+    vendor.world(|world| world.convos[96].is_failing = false);
     let outcome = pull(vec![OpenGap { bounds: bounds.clone(), is_due: true }]).await;
     assert_eq!((outcome.records[0].as_str(), &outcome.closed), ("c0096", &vec![bounds]));
 }
@@ -304,7 +304,7 @@ async fn an_array_that_ignores_ids_is_read_conversation_by_conversation() {
     let outcome = vendor.pull(request(held)).await;
     outcome.expect_end();
     assert_eq!(outcome.rows.keys().collect::<Vec<_>>(), ["c0045", "c0059"]);
-    // The others came without being asked for.
+    // The others are extra records.
     assert_eq!(outcome.ids().len(), 60);
     assert!(outcome.page.features.lacks("ids"));
     assert!(exports(&vendor)[1..].iter().all(|asked| asked.ends_with("/export?")), "{:?}", exports(&vendor));
@@ -330,7 +330,7 @@ async fn an_array_is_read_once_for_many_changes() {
 }
 
 #[tokio::test]
-async fn a_change_that_a_wrong_clock_dates_says_nothing_about_others() {
+async fn a_change_with_the_time_of_a_wrong_clock_does_not_affect_others() {
     let vendor = World::of(100).served();
     let held = with_rows(&vendor).await;
     change(&vendor, 99, json!({"messagesNum": 3, "lastMessageTS": START + 999_999_999}));

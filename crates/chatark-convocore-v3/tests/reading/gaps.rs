@@ -1,62 +1,64 @@
-//! Places that cannot be read: everything around them is, and they become gaps.
+//! Conversations that cannot be read become gaps, and everything around them is read.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use chatark_core::{Checkpoint, ErrorKind, GapBounds, HeldRecords, OpenGap, ReadRequest, RecordId};
 
-use crate::vendor::{Convo, DEATHS, Death, END_FORMS, Generation, Held, ListKind, START, World, at, due};
+use crate::vendor::{
+    Convo, END_FORMS, FAILURE_MODES, FailureMode, Generation, Held, ListKind, START, World, at, due,
+};
 
 fn record(id: &str) -> GapBounds {
     GapBounds::record(RecordId::new(id))
 }
 
-fn all_but(count: usize, dead: &[usize]) -> BTreeSet<String> {
-    (0..count).filter(|at| !dead.contains(at)).map(|at| format!("c{at:04}")).collect()
+fn all_but(count: usize, failing: &[usize]) -> BTreeSet<String> {
+    (0..count).filter(|at| !failing.contains(at)).map(|at| format!("c{at:04}")).collect()
 }
 
 #[tokio::test]
-async fn a_dead_conversation_becomes_a_gap_of_its_id_and_all_others_are_read() {
-    for dead in [vec![0], vec![70], vec![119], vec![10, 11], vec![49, 50, 118]] {
-        let vendor = World::of(120).kill(&dead).served();
+async fn a_failing_conversation_becomes_a_gap_of_its_id_and_all_others_are_read() {
+    for failing in [vec![0], vec![70], vec![119], vec![10, 11], vec![49, 50, 118]] {
+        let vendor = World::of(120).fail_at(&failing).served();
         let outcome = vendor.pull_all().await;
         outcome.expect_end();
-        assert_eq!(outcome.ids(), all_but(120, &dead), "{dead:?}");
+        assert_eq!(outcome.ids(), all_but(120, &failing), "{failing:?}");
         let gaps: Vec<_> = outcome.gaps.iter().map(|gap| gap.bounds.clone()).collect();
-        let expect: Vec<_> = dead.iter().map(|at| record(&format!("c{at:04}"))).collect();
+        let expect: Vec<_> = failing.iter().map(|at| record(&format!("c{at:04}"))).collect();
         assert_eq!(gaps, expect);
         assert!(outcome.gaps[0].error.contains("Output validation failed"), "{:?}", outcome.gaps);
         // Nothing is billed twice.
-        assert_eq!(vendor.billed(), (120 - dead.len() as u64, 1), "{dead:?}");
+        assert_eq!(vendor.billed(), (120 - failing.len() as u64, 1), "{failing:?}");
     }
 }
 
 #[tokio::test]
-async fn without_a_list_the_second_of_a_dead_conversation_is_found() {
-    for dead in [vec![0], vec![70], vec![119], vec![10, 11, 60]] {
-        let mut world = World::of(120).kill(&dead);
+async fn without_a_list_the_second_of_a_failing_conversation_is_found() {
+    for failing in [vec![0], vec![70], vec![119], vec![10, 11, 60]] {
+        let mut world = World::of(120).fail_at(&failing);
         world.list = ListKind::Refused(403);
         let vendor = world.served();
         let outcome = vendor.pull_all().await;
         outcome.expect_end();
-        assert_eq!(outcome.ids(), all_but(120, &dead), "{dead:?}");
+        assert_eq!(outcome.ids(), all_but(120, &failing), "{failing:?}");
         let convos = vendor.world(|world| world.convos.clone());
-        assert!(dead.iter().all(|at| outcome.has_gap_of(&convos[*at])), "{dead:?}: {:?}", outcome.gaps);
+        assert!(failing.iter().all(|at| outcome.has_gap_of(&convos[*at])), "{failing:?}: {:?}", outcome.gaps);
         for gap in &outcome.gaps {
             let GapBounds::Window { since: Some(since), until: Some(until) } = gap.bounds else {
                 panic!("{gap:?}")
             };
             assert!(until - since <= 61_000_000, "{gap:?}");
         }
-        // The one before may be in the same second: it is asked for again.
-        assert!(vendor.billed().1 <= 2, "{dead:?}");
+        // The one before may be in the same second: it is requested again.
+        assert!(vendor.billed().1 <= 2, "{failing:?}");
     }
 }
 
 #[tokio::test]
-async fn conversations_of_the_same_second_are_read_around_a_dead_one() {
+async fn conversations_of_the_same_second_are_read_around_a_failing_one() {
     let mut convos: Vec<_> = (0..40).map(|at| Convo::new(format!("c{at:04}"), START + at / 8)).collect();
-    convos[19].is_dead = true;
+    convos[19].is_failing = true;
     let vendor = World::new(convos.clone()).served();
     let outcome = vendor.pull_all().await;
     outcome.expect_end();
@@ -76,33 +78,33 @@ async fn conversations_of_the_same_second_are_read_around_a_dead_one() {
 }
 
 #[tokio::test]
-async fn many_dead_conversations_in_a_row_are_gaps_as_long_as_others_can_be_read() {
-    let dead: Vec<usize> = (30..45).collect();
-    let vendor = World::of(100).kill(&dead).served();
+async fn many_failing_conversations_in_a_row_are_gaps_as_long_as_others_can_be_read() {
+    let failing: Vec<usize> = (30..45).collect();
+    let vendor = World::of(100).fail_at(&failing).served();
     let outcome = vendor.pull_all().await;
     outcome.expect_end();
-    assert_eq!((outcome.ids(), outcome.gaps.len()), (all_but(100, &dead), dead.len()));
+    assert_eq!((outcome.ids(), outcome.gaps.len()), (all_but(100, &failing), failing.len()));
 
-    // The last ones: nothing behind them can be read.
-    let dead: Vec<usize> = (90..100).collect();
+    // The last ones: nothing after them can be read.
+    let failing: Vec<usize> = (90..100).collect();
     for list in [ListKind::Cursors, ListKind::Refused(403)] {
-        let mut world = World::of(100).kill(&dead);
+        let mut world = World::of(100).fail_at(&failing);
         world.list = list;
         let vendor = world.served();
         let outcome = vendor.pull_all().await;
         outcome.expect_end();
-        assert_eq!(outcome.ids(), all_but(100, &dead));
+        assert_eq!(outcome.ids(), all_but(100, &failing));
         let convos = vendor.world(|world| world.convos.clone());
-        assert!(dead.iter().all(|at| outcome.has_gap_of(&convos[*at])));
+        assert!(failing.iter().all(|at| outcome.has_gap_of(&convos[*at])));
     }
 }
 
 /// A generated world that once failed: nothing was known to be readable after the resumption.
 #[tokio::test]
-async fn a_resumed_pull_passes_dead_conversations_too() {
+async fn a_resumed_pull_gets_past_failing_conversations_too() {
     for after in 1..40 {
-        let mut world = World::of(8).kill(&[1, 2, 3, 4, 5, 6, 7]);
-        (world.list, world.selects, world.down_after) = (ListKind::Refused(403), false, Some(after));
+        let mut world = World::of(8).fail_at(&[1, 2, 3, 4, 5, 6, 7]);
+        (world.list, world.selects_ids, world.down_after) = (ListKind::Refused(403), false, Some(after));
         let vendor = world.served();
         let first = vendor.pull_all().await;
         vendor.world(|world| world.down_after = None);
@@ -119,7 +121,7 @@ async fn a_resumed_pull_passes_dead_conversations_too() {
 #[tokio::test]
 async fn a_vendor_that_is_down_leaves_no_gap() {
     for after in 1..12 {
-        let mut world = World::of(300).kill(&[60]);
+        let mut world = World::of(300).fail_at(&[60]);
         world.down_after = Some(after);
         let outcome = world.served().pull_all().await;
         let error = outcome.error.unwrap();
@@ -133,8 +135,8 @@ async fn a_vendor_that_is_down_leaves_no_gap() {
 /// A generated world that once failed: a gateway let every answer through that held no conversation.
 #[tokio::test]
 async fn a_vendor_that_can_send_no_conversation_is_down_although_it_answers() {
-    let dead: Vec<usize> = (0..300).collect();
-    let vendor = World::of(300).kill(&dead).served();
+    let failing: Vec<usize> = (0..300).collect();
+    let vendor = World::of(300).fail_at(&failing).served();
     let outcome = vendor.pull_all().await;
     assert_eq!(outcome.error.unwrap().kind(), ErrorKind::Unavailable);
     assert!(outcome.gaps.is_empty(), "{:?}", outcome.gaps);
@@ -146,7 +148,7 @@ async fn a_vendor_that_can_send_no_conversation_is_down_although_it_answers() {
 async fn a_pull_that_ends_anywhere_is_resumed() {
     for list in [ListKind::Cursors, ListKind::Refused(403)] {
         for after in 1..60 {
-            let mut world = World::of(230).kill(&[60, 61, 130]);
+            let mut world = World::of(230).fail_at(&[60, 61, 130]);
             (world.list, world.down_after) = (list, Some(after));
             let vendor = world.served();
             let first = vendor.pull_all().await;
@@ -165,9 +167,9 @@ async fn a_pull_that_ends_anywhere_is_resumed() {
 }
 
 #[tokio::test]
-async fn a_dead_conversation_is_passed_in_every_form_of_the_last_page() {
+async fn a_failing_conversation_is_passed_in_every_form_of_the_last_page() {
     for end in END_FORMS {
-        let mut world = World::of(75).kill(&[74]);
+        let mut world = World::of(75).fail_at(&[74]);
         world.end = end;
         let vendor = world.served();
         let outcome = vendor.pull_all().await;
@@ -178,7 +180,7 @@ async fn a_dead_conversation_is_passed_in_every_form_of_the_last_page() {
 
 #[tokio::test]
 async fn gaps_that_are_due_are_tried_first() {
-    let vendor = World::of(10).kill(&[7]).served();
+    let vendor = World::of(10).fail_at(&[7]).served();
     let gaps = vec![
         due(record("c0003")),
         due(record("c0007")),
@@ -198,7 +200,7 @@ async fn gaps_that_are_due_are_tried_first() {
 }
 
 #[tokio::test]
-async fn a_second_that_the_walk_comes_through_is_read_once() {
+async fn a_second_that_the_walk_covers_is_read_once() {
     let second = |at: i64| Some((START + 60 * 5 + at) * 1_000_000);
     let window = GapBounds::Window { since: second(0), until: second(1) };
     let vendor = World::of(10).served();
@@ -210,7 +212,7 @@ async fn a_second_that_the_walk_comes_through_is_read_once() {
 }
 
 #[tokio::test]
-async fn a_walk_to_which_the_vendor_shows_nothing_passes_no_window() {
+async fn a_walk_without_any_conversation_closes_no_window() {
     let window = |at: i64| GapBounds::Window { since: Some(at), until: Some(at + 1_000_000) };
     let gaps = [due(window(START * 1_000_000)), OpenGap { bounds: window(0), is_due: false }];
     let open: Vec<_> = gaps.iter().map(|gap| gap.bounds.clone()).collect();
@@ -246,14 +248,18 @@ async fn the_rest_of_a_list_is_closed_by_a_walk_through_all_of_it() {
 
 #[tokio::test]
 async fn every_way_in_which_a_conversation_fails_leaves_a_gap() {
-    for death in DEATHS {
+    for failure_mode in FAILURE_MODES {
         for list in [ListKind::Cursors, ListKind::Refused(404)] {
-            let mut world = World::of(120).kill(&[70]);
-            (world.death, world.list) = (death, list);
+            let mut world = World::of(120).fail_at(&[70]);
+            (world.failure_mode, world.list) = (failure_mode, list);
             let vendor = world.served();
             let outcome = vendor.pull_all().await;
             outcome.expect_end();
-            assert_eq!((outcome.ids(), outcome.gaps.len()), (all_but(120, &[70]), 1), "{death:?}, {list:?}");
+            assert_eq!(
+                (outcome.ids(), outcome.gaps.len()),
+                (all_but(120, &[70]), 1),
+                "{failure_mode:?}, {list:?}"
+            );
         }
     }
 }
@@ -261,7 +267,7 @@ async fn every_way_in_which_a_conversation_fails_leaves_a_gap() {
 #[tokio::test]
 async fn the_second_of_a_gap_is_tried_without_its_neighbours() {
     let convos = (0..9).map(|at| Convo::new(format!("c{at:04}"), START + at)).collect();
-    let mut world = World::new(convos).kill(&[4]);
+    let mut world = World::new(convos).fail_at(&[4]);
     world.list = ListKind::Refused(403);
     let vendor = world.served();
     let first = vendor.pull_all().await;
@@ -277,7 +283,7 @@ async fn the_second_of_a_gap_is_tried_without_its_neighbours() {
     };
     let outcome = pull().await;
     assert_eq!((&outcome.gaps[0].bounds, outcome.closed.len()), (&bounds, 0));
-    vendor.world(|world| world.convos[4].is_dead = false);
+    vendor.world(|world| world.convos[4].is_failing = false);
     let outcome = pull().await;
     assert_eq!((outcome.gaps.len(), &outcome.closed), (0, &vec![bounds.clone()]));
     let ids: Vec<_> = outcome.ids().into_iter().collect();
@@ -285,19 +291,19 @@ async fn the_second_of_a_gap_is_tried_without_its_neighbours() {
 }
 
 #[tokio::test]
-async fn many_pages_that_break_off_are_no_list_without_an_end() {
-    let dead: Vec<usize> = (0..20).map(|number| number * 50 + 45).collect();
-    let mut world = World::of(1_000).kill(&dead);
-    world.death = Death::Cut;
+async fn many_pages_that_break_off_are_not_taken_for_an_endless_list() {
+    let failing: Vec<usize> = (0..20).map(|number| number * 50 + 45).collect();
+    let mut world = World::of(1_000).fail_at(&failing);
+    world.failure_mode = FailureMode::Cut;
     let outcome = world.served().pull_all().await;
     outcome.expect_end();
-    assert_eq!((outcome.ids(), outcome.gaps.len()), (all_but(1_000, &dead), 20));
+    assert_eq!((outcome.ids(), outcome.gaps.len()), (all_but(1_000, &failing), 20));
 }
 
 #[tokio::test]
 async fn a_gap_that_is_found_again_is_reported_once_and_stays_open() {
     for is_due in [true, false] {
-        let vendor = World::of(10).kill(&[7]).served();
+        let vendor = World::of(10).fail_at(&[7]).served();
         let gaps = vec![OpenGap { bounds: record("c0007"), is_due }];
         let outcome = vendor.pull(ReadRequest { gaps, ..ReadRequest::default() }).await;
         outcome.expect_end();
@@ -306,7 +312,7 @@ async fn a_gap_that_is_found_again_is_reported_once_and_stays_open() {
 }
 
 #[tokio::test]
-async fn the_rest_behind_a_page_is_tried_and_never_read_from_the_beginning() {
+async fn the_rest_after_a_page_is_tried_and_never_read_from_the_beginning() {
     let vendor = World::of(120).served();
     let held: Arc<dyn HeldRecords> = Arc::new(Held::default());
     let pull = async |after: &str| {
@@ -327,7 +333,7 @@ async fn the_rest_behind_a_page_is_tried_and_never_read_from_the_beginning() {
 #[tokio::test]
 async fn an_array_that_breaks_off_is_read_on_by_the_list() {
     for list in [ListKind::Cursors, ListKind::Numbers] {
-        let mut world = World::of(90).kill(&[30]);
+        let mut world = World::of(90).fail_at(&[30]);
         (world.generation, world.list) = (Generation::OneArray, list);
         let outcome = world.served().pull_all().await;
         outcome.expect_end();
@@ -339,11 +345,11 @@ async fn an_array_that_breaks_off_is_read_on_by_the_list() {
 
 #[tokio::test]
 async fn an_array_that_breaks_off_without_a_list_leaves_the_rest_as_a_gap() {
-    let mut world = World::of(90).kill(&[30]);
+    let mut world = World::of(90).fail_at(&[30]);
     (world.generation, world.list) = (Generation::OneArray, ListKind::Refused(404));
     let outcome = world.served().pull_all().await;
     outcome.expect_end();
-    assert_eq!(outcome.ids().len(), 59, "newest first, up to the dead one");
+    assert_eq!(outcome.ids().len(), 59, "newest first, up to the failing one");
     assert_eq!(outcome.gaps[0].bounds, GapBounds::Rest { after: None });
     assert_eq!(outcome.page.features.supports("list"), Some(false));
 }

@@ -1,4 +1,4 @@
-//! A vendor in this process: conversations, the generations of the export, the list, and what can go wrong.
+//! A simulated vendor in this process: conversations, the generations of the export, the list, and failures.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fmt::Write as _;
@@ -22,8 +22,8 @@ use serde_json::{Value, json};
 /// 2024-12-01T10:30:00Z in seconds.
 pub(crate) const START: i64 = 1_733_049_000;
 
-/// The largest record that the client takes.
-const MOST_BYTES: usize = 16 << 10;
+/// The largest record in bytes that the client accepts.
+const MAX_RECORD_BYTES: usize = 16 << 10;
 
 /// A conversation.
 #[derive(Debug, Clone)]
@@ -31,29 +31,29 @@ pub(crate) struct Convo {
     pub(crate) id: String,
     pub(crate) ts: i64,
     pub(crate) messages: u64,
-    /// Without a human message it is listed, and not exported.
+    /// Whether it has a human message. Without one, it is listed and not exported.
     pub(crate) has_human: bool,
-    /// The export fails wherever it is in a response.
-    pub(crate) is_dead: bool,
-    /// What its row in the list shows beside `ID` and `ts`.
+    /// Whether every response that holds it fails.
+    pub(crate) is_failing: bool,
+    /// The fields of its row in the list, beside `ID`, `userID` and `ts`.
     pub(crate) row: Value,
 }
 
-/// How the export pages.
+/// The form of the export's responses.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Generation {
     Paged,
-    /// Everything in one array, whatever is asked for.
+    /// Everything in one array, whatever is requested.
     OneArray,
     /// At most so many in each response, without a cursor.
     Capped {
         cap: usize,
-        regards_window: bool,
+        applies_window: bool,
         newest_first: bool,
     },
 }
 
-/// How the last page of the paged export says so.
+/// The paging keys of the last page: `hasMore`, and how `nextCursor` is written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum End {
     False,
@@ -64,29 +64,29 @@ pub(crate) enum End {
     TrueEmpty,
 }
 
-/// How a response fails that holds a dead conversation.
+/// How a response fails that holds a failing conversation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Death {
+pub(crate) enum FailureMode {
     /// 500 "Output validation failed".
     Status,
-    /// The same under 200.
-    Inside,
+    /// The same error with status 200.
+    EmbeddedError,
     /// The body breaks off there.
     Cut,
     /// Something that is not JSON.
-    NoJson,
+    NotJson,
     /// One record is larger than the limit.
     Large,
 }
 
-/// What the cursors of the export are worth.
+/// How the cursors of the export behave.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Cursors {
-    Good,
-    /// Each page has a fresh one, and the same conversations.
+    Working,
+    /// Each page has a new cursor, and the same conversations.
     Cycling,
-    /// Pages say that there is more, and give none.
-    Lost,
+    /// Pages announce more, and give no cursor.
+    Missing,
 }
 
 /// How the list is served.
@@ -101,22 +101,22 @@ pub(crate) enum ListKind {
     },
 }
 
-/// The vendor's world.
+/// The state of the simulated vendor.
 #[derive(Clone)]
 pub(crate) struct World {
     pub(crate) convos: Vec<Convo>,
     pub(crate) generation: Generation,
     pub(crate) end: End,
     pub(crate) list: ListKind,
-    /// Whether the list begins with what was active last, and not with what began last.
+    /// Whether the list is ordered by the last activity, and not by the start.
     pub(crate) lists_by_activity: bool,
-    pub(crate) death: Death,
-    /// Cursors that are refused, and with which status, once each.
+    pub(crate) failure_mode: FailureMode,
+    /// Cursors that are refused once each, and the status of the refusal.
     pub(crate) refused: HashMap<String, u16>,
     /// After so many requests every request fails.
     pub(crate) down_after: Option<usize>,
-    /// Whether `convoIds` is regarded.
-    pub(crate) selects: bool,
+    /// Whether `convoIds` is applied.
+    pub(crate) selects_ids: bool,
     /// Whether the export shows its quota.
     pub(crate) has_usage: bool,
     pub(crate) cursors: Cursors,
@@ -130,7 +130,7 @@ pub(crate) struct World {
 #[derive(Debug, Clone)]
 pub(crate) struct Vendor(pub(crate) Arc<Mutex<World>>);
 
-/// What came of a pull.
+/// The result of a pull.
 #[derive(Debug, Default)]
 pub(crate) struct Outcome {
     pub(crate) records: Vec<String>,
@@ -142,26 +142,26 @@ pub(crate) struct Outcome {
     pub(crate) rows: BTreeMap<String, String>,
     pub(crate) rotation: Option<ResumeToken>,
     pub(crate) checkpoint: Checkpoint,
-    /// The last place from which a pull can be resumed.
+    /// The latest token from which a pull can be resumed.
     pub(crate) resumable: Option<ResumeToken>,
     pub(crate) page: PageMetadata,
     pub(crate) error: Option<Error>,
     pub(crate) batches: usize,
 }
 
-/// What an archive would hold.
+/// The records that an archive would hold.
 #[derive(Debug, Default)]
 pub(crate) struct Held(pub(crate) HashMap<String, HeldSummary>);
 
 impl std::fmt::Debug for World {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let Self { convos, generation, end, list, lists_by_activity, death, selects, .. } = self;
-        writeln!(formatter, "{generation:?} {end:?} {list:?} {death:?} selects {selects}")?;
+        let Self { convos, generation, end, list, lists_by_activity, failure_mode, selects_ids, .. } = self;
+        writeln!(formatter, "{generation:?} {end:?} {list:?} {failure_mode:?} selects {selects_ids}")?;
         writeln!(formatter, "by activity {lists_by_activity}")?;
         for convo in convos {
             let human = if convo.has_human { "" } else { " no human" };
-            let dead = if convo.is_dead { " dead" } else { "" };
-            write!(formatter, "{}@{}{human}{dead}, ", convo.id, convo.ts - START)?;
+            let failing = if convo.is_failing { " failing" } else { "" };
+            write!(formatter, "{}@{}{human}{failing}, ", convo.id, convo.ts - START)?;
         }
         Ok(())
     }
@@ -176,11 +176,11 @@ impl HeldRecords for Held {
 impl Convo {
     pub(crate) fn new(id: impl Into<String>, ts: i64) -> Self {
         let row = json!({"messagesNum": 2, "lastMessageTS": ts + 60});
-        Self { id: id.into(), ts, messages: 2, has_human: true, is_dead: false, row }
+        Self { id: id.into(), ts, messages: 2, has_human: true, is_failing: false, row }
     }
 
-    /// Adds a message, and shows that in the row.
-    pub(crate) fn talk(&mut self, second: i64) {
+    /// Adds a message at a second, and updates the row.
+    pub(crate) fn add_message(&mut self, second: i64) {
         self.messages += 1;
         self.row = json!({"messagesNum": self.messages, "lastMessageTS": second});
     }
@@ -205,12 +205,12 @@ impl World {
             end: End::FalseNull,
             list: ListKind::Cursors,
             lists_by_activity: false,
-            death: Death::Status,
+            failure_mode: FailureMode::Status,
             refused: HashMap::new(),
             down_after: None,
-            selects: true,
+            selects_ids: true,
             has_usage: true,
-            cursors: Cursors::Good,
+            cursors: Cursors::Working,
             text: None,
             asked: Vec::new(),
             billed: BTreeMap::new(),
@@ -224,9 +224,9 @@ impl World {
         Self::new((0..count).map(|number| Convo::new(format!("c{number:04}"), minute(number))).collect())
     }
 
-    pub(crate) fn kill(mut self, dead: &[usize]) -> Self {
-        for at in dead {
-            self.convos[*at].is_dead = true;
+    pub(crate) fn fail_at(mut self, failing: &[usize]) -> Self {
+        for at in failing {
+            self.convos[*at].is_failing = true;
         }
         self
     }
@@ -277,7 +277,7 @@ impl World {
         let found = self.convos.iter().find(|convo| convo.id == id && convo.has_human).cloned();
         match found {
             None => refusal(404, "Conversation not found"),
-            Some(convo) if convo.is_dead => self.die(&[]),
+            Some(convo) if convo.is_failing => self.failing_response(&[]),
             Some(convo) => {
                 let used = self.bill(std::slice::from_ref(&convo));
                 ok(&json!({"success": true, "data": convo.export(), "usage": self.usage(used)}))
@@ -289,7 +289,7 @@ impl World {
         let number = |name: &str| query.get(name).map(|value| value.parse::<i64>().unwrap());
         let (from, to) = (number("fromTs").unwrap_or(0), number("toTs").unwrap_or(i64::MAX));
         let window = |convo: &&Convo| (from..=to).contains(&convo.ts);
-        match (self.generation, query.get("convoIds").filter(|_| self.selects)) {
+        match (self.generation, query.get("convoIds").filter(|_| self.selects_ids)) {
             (Generation::OneArray, _) => {
                 let all: Vec<_> = self.ascending().into_iter().rev().cloned().collect();
                 self.array(&all)
@@ -300,8 +300,8 @@ impl World {
                 let found: Vec<_> = self.ascending().into_iter().filter(wanted).cloned().collect();
                 self.page(&found, found.len(), None, true)
             }
-            (Generation::Capped { cap, regards_window, newest_first }, None) => {
-                let inside = |convo: &&Convo| convo.has_human && (!regards_window || window(convo));
+            (Generation::Capped { cap, applies_window, newest_first }, None) => {
+                let inside = |convo: &&Convo| convo.has_human && (!applies_window || window(convo));
                 let mut all: Vec<_> = self.ascending().into_iter().filter(inside).cloned().collect();
                 if newest_first {
                     all.reverse();
@@ -349,8 +349,8 @@ impl World {
         next: Option<String>,
         is_selected: bool,
     ) -> (u16, String, bool) {
-        if let Some(dead) = scanned.iter().position(|convo| convo.is_dead) {
-            return self.die(&scanned[..dead]);
+        if let Some(failing) = scanned.iter().position(|convo| convo.is_failing) {
+            return self.failing_response(&scanned[..failing]);
         }
         let shown: Vec<_> = scanned.iter().filter(|convo| convo.has_human).cloned().collect();
         let used = self.bill(&shown);
@@ -361,7 +361,7 @@ impl World {
             "mode": if is_selected { "selected" } else { "paginated" }, "usage": self.usage(used), "data": data,
         });
         match (next, self.end) {
-            (Some(_), _) if self.cursors == Cursors::Lost => {
+            (Some(_), _) if self.cursors == Cursors::Missing => {
                 body["hasMore"] = json!(true);
                 body["nextCursor"] = Value::Null;
             }
@@ -388,32 +388,34 @@ impl World {
         ok(&body)
     }
 
-    fn die(&self, before: &[Convo]) -> (u16, String, bool) {
-        match self.death {
-            Death::Status => failure(),
-            Death::Inside => {
+    fn failing_response(&self, before: &[Convo]) -> (u16, String, bool) {
+        match self.failure_mode {
+            FailureMode::Status => failure(),
+            FailureMode::EmbeddedError => {
                 let (_, body, _) = failure();
                 (200, body, false)
             }
-            Death::Cut => {
+            FailureMode::Cut => {
                 let mut body = "{\"data\":[".to_owned();
                 for convo in before.iter().filter(|convo| convo.has_human) {
                     write!(body, "{},", convo.export()).unwrap();
                 }
                 (200, body + "{\"metadata\":", true)
             }
-            Death::Large => ok(&json!({"success": true, "data": [{"turns": "x".repeat(MOST_BYTES + 1)}]})),
-            Death::NoJson => (200, "oops".to_owned(), false),
+            FailureMode::Large => {
+                ok(&json!({"success": true, "data": [{"turns": "x".repeat(MAX_RECORD_BYTES + 1)}]}))
+            }
+            FailureMode::NotJson => (200, "oops".to_owned(), false),
         }
     }
 
-    /// An array without paging keys, which breaks off at what is dead.
+    /// An array without paging keys, which breaks off at what is failing.
     fn array(&mut self, convos: &[Convo]) -> (u16, String, bool) {
         let text = self.text.clone().unwrap_or_else(|| "Conversations exported successfully".to_owned());
         let mut body = format!("{{\"success\":true,\"message\":{},\"data\":[", json!(text));
         for (at, convo) in convos.iter().filter(|convo| convo.has_human).enumerate() {
             body.push_str(if at > 0 { "," } else { "" });
-            if convo.is_dead {
+            if convo.is_failing {
                 body.push_str("{\"metadata\":");
                 return (200, body, true);
             }
@@ -523,7 +525,7 @@ impl Vendor {
                 max_attempts: 2,
                 backoff: moment,
                 max_backoff: moment,
-                size_limits: SizeLimits { element: MOST_BYTES, ..SizeLimits::default() },
+                size_limits: SizeLimits { element: MAX_RECORD_BYTES, ..SizeLimits::default() },
                 ..Policy::default()
             },
             transport: Some(transport),
@@ -631,7 +633,13 @@ pub(crate) fn due(bounds: GapBounds) -> chatark_core::OpenGap {
 }
 
 /// Every way in which a response fails.
-pub(crate) const DEATHS: [Death; 5] = [Death::Status, Death::Inside, Death::Cut, Death::NoJson, Death::Large];
+pub(crate) const FAILURE_MODES: [FailureMode; 5] = [
+    FailureMode::Status,
+    FailureMode::EmbeddedError,
+    FailureMode::Cut,
+    FailureMode::NotJson,
+    FailureMode::Large,
+];
 
 /// Every form of the last page.
 pub(crate) const END_FORMS: [End; 6] =

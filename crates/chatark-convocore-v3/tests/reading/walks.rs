@@ -9,7 +9,8 @@ use proptest::prelude::*;
 use serde_json::{Value, json};
 
 use crate::vendor::{
-    Convo, Cursors, DEATHS, END_FORMS, Generation, Held, ListKind, Outcome, START, Vendor, World, at, read,
+    Convo, Cursors, END_FORMS, FAILURE_MODES, Generation, Held, ListKind, Outcome, START, Vendor, World, at,
+    read,
 };
 
 /// Every status with which a cursor may be refused.
@@ -90,9 +91,9 @@ async fn a_list_that_never_ends_is_an_error() {
 async fn more_without_a_cursor_is_looked_for_by_time() {
     for ts in [60, 0] {
         let mut world = World::of(170);
-        // The page ends inside of a second.
+        // The page ends within a second.
         world.convos[50].ts -= ts;
-        world.cursors = Cursors::Lost;
+        world.cursors = Cursors::Missing;
         let vendor = world.served();
         let outcome = vendor.pull_all().await;
         outcome.expect_end();
@@ -102,13 +103,13 @@ async fn more_without_a_cursor_is_looked_for_by_time() {
     }
 }
 
-/// A tester's vendor: a full page ended inside of the newest second, so that the window behind that second was empty.
+/// A vendor of a tester: a full page ended within the newest second, so that the window after that second was empty.
 #[tokio::test]
 async fn more_without_a_cursor_in_the_newest_second_is_looked_for_there() {
     let mut world = World::of(54);
     let newest = world.convos[49].ts;
     world.convos[50..].iter_mut().for_each(|convo| convo.ts = newest);
-    (world.cursors, world.list) = (Cursors::Lost, ListKind::Refused(403));
+    (world.cursors, world.list) = (Cursors::Missing, ListKind::Refused(403));
     let outcome = world.served().pull_all().await;
     outcome.expect_end();
     assert_eq!(outcome.ids().len(), 54);
@@ -128,10 +129,10 @@ async fn the_vendors_own_count_reaches_the_user_where_it_differs() {
 #[tokio::test]
 async fn a_quota_is_exceeded_by_one_answer_at_most() {
     for quota in [1, 49, 50, 51, 120] {
-        for dead in [vec![], vec![20, 70]] {
+        for failing in [vec![], vec![20, 70]] {
             // Where the vendor does not name a price, it is estimated.
             for has_usage in [true, false] {
-                let mut world = World::of(300).kill(&dead);
+                let mut world = World::of(300).fail_at(&failing);
                 world.has_usage = has_usage;
                 let vendor = world.served();
                 let limits = BudgetLimits { quota: Some(quota), ..BudgetLimits::default() };
@@ -144,7 +145,7 @@ async fn a_quota_is_exceeded_by_one_answer_at_most() {
     }
 }
 
-/// What a pull of everything owes, whatever the vendor is like.
+/// Checks what holds for every pull of everything, whatever the vendor is like.
 fn check(vendor: &Vendor, outcome: &Outcome, has_plain_walk: bool) -> Result<(), TestCaseError> {
     prop_assert!(outcome.error.is_none(), "{:?}", outcome.error);
     prop_assert_eq!(&outcome.checkpoint, &Checkpoint::End);
@@ -153,13 +154,13 @@ fn check(vendor: &Vendor, outcome: &Outcome, has_plain_walk: bool) -> Result<(),
     for convo in &convos {
         let is_accounted = ids.contains(&convo.id) || !convo.has_human || outcome.has_gap_of(convo);
         prop_assert!(is_accounted, "{:?} is lost; gaps {:?}", convo, outcome.gaps);
-        prop_assert!(!convo.is_dead || !ids.contains(&convo.id));
+        prop_assert!(!convo.is_failing || !ids.contains(&convo.id));
     }
     // Where a response may be cut short and nothing shows the others, a gap says so.
     let is_doubtful = outcome.gaps.iter().any(|gap| gap.error.contains("returns a part of"));
     let has_list = vendor.world(|world| !matches!(world.list, ListKind::Refused(_)));
     prop_assert!(!is_doubtful || !has_list, "{:?}", outcome.gaps);
-    if convos.iter().all(|convo| !convo.is_dead) && !is_doubtful {
+    if convos.iter().all(|convo| !convo.is_failing) && !is_doubtful {
         prop_assert!(outcome.gaps.is_empty(), "{:?}", outcome.gaps);
     }
     if has_plain_walk {
@@ -172,13 +173,13 @@ fn check(vendor: &Vendor, outcome: &Outcome, has_plain_walk: bool) -> Result<(),
     Ok(())
 }
 
-fn any_world(has_dead: bool) -> impl Strategy<Value = World> {
-    let most_dead = if has_dead { 4 } else { 0 };
+fn any_world(has_failing: bool) -> impl Strategy<Value = World> {
+    let most_dead = if has_failing { 4 } else { 0 };
     let generation = prop_oneof![
         3 => Just(Generation::Paged),
         1 => Just(Generation::OneArray),
         2 => (prop_oneof![Just(50_usize), Just(200)], any::<bool>(), any::<bool>()).prop_map(
-            |(cap, regards_window, newest_first)| Generation::Capped { cap, regards_window, newest_first }
+            |(cap, applies_window, newest_first)| Generation::Capped { cap, applies_window, newest_first }
         ),
     ];
     let list = prop_oneof![
@@ -187,11 +188,11 @@ fn any_world(has_dead: bool) -> impl Strategy<Value = World> {
         1 => prop::sample::select(vec![403, 404, 405, 501]).prop_map(ListKind::Refused),
     ];
     let convos = prop::collection::vec((0..400_i64, 0..10_u8), 0..260);
-    let dead = prop::collection::vec(any::<prop::sample::Index>(), 0..=most_dead);
+    let failing = prop::collection::vec(any::<prop::sample::Index>(), 0..=most_dead);
     let end = prop::sample::select(END_FORMS.to_vec());
-    let death = prop::sample::select(DEATHS.to_vec());
-    (convos, dead, generation, list, (end, death), any::<(bool, bool)>()).prop_map(
-        |(convos, dead, generation, list, (end, death), (selects, by_activity))| {
+    let failure_mode = prop::sample::select(FAILURE_MODES.to_vec());
+    (convos, failing, generation, list, (end, failure_mode), any::<(bool, bool)>()).prop_map(
+        |(convos, failing, generation, list, (end, failure_mode), (selects_ids, by_activity))| {
             let convos: Vec<_> = convos
                 .into_iter()
                 .enumerate()
@@ -203,15 +204,16 @@ fn any_world(has_dead: bool) -> impl Strategy<Value = World> {
                 })
                 .collect();
             let mut world = World::new(convos);
-            for dead in dead {
+            for failing in failing {
                 if !world.convos.is_empty() {
-                    let at = dead.index(world.convos.len());
+                    let at = failing.index(world.convos.len());
                     let convo = &mut world.convos[at];
-                    (convo.is_dead, convo.has_human) = (true, true);
+                    (convo.is_failing, convo.has_human) = (true, true);
                 }
             }
-            (world.generation, world.list, world.end, world.selects) = (generation, list, end, selects);
-            (world.death, world.lists_by_activity) = (death, by_activity);
+            (world.generation, world.list, world.end, world.selects_ids) =
+                (generation, list, end, selects_ids);
+            (world.failure_mode, world.lists_by_activity) = (failure_mode, by_activity);
             world
         },
     )
@@ -245,8 +247,8 @@ proptest! {
         let outcome = run(&vendor, ReadRequest::default());
         let is_broken_off = vendor.world(|world| world.generation != Generation::Paged);
         if outcome.error.is_some() {
-            // All of them may be dead, which looks like a vendor that is down.
-            let is_alone = vendor.world(|world| world.convos.iter().all(|convo| convo.is_dead));
+            // All of them may be failing, which looks like a vendor that is down.
+            let is_alone = vendor.world(|world| world.convos.iter().all(|convo| convo.is_failing));
             prop_assert!(is_broken_off || is_alone, "{:?}", outcome.error);
             return Ok(());
         }
@@ -260,8 +262,8 @@ proptest! {
     ) {
         let mut world = world;
         world.generation = Generation::Paged;
-        if world.convos.iter().all(|convo| convo.is_dead || !convo.has_human) {
-            // Nothing tells it from a vendor that is down.
+        if world.convos.iter().all(|convo| convo.is_failing || !convo.has_human) {
+            // This looks the same as a vendor that is down.
             return Ok(());
         }
         let vendor = world.served();
@@ -312,7 +314,7 @@ proptest! {
                         world.convos.push(Convo::new(id, second));
                     } else {
                         let at = at.index(world.convos.len());
-                        world.convos[at].talk(second);
+                        world.convos[at].add_message(second);
                     }
                 });
                 changed += 1;
@@ -329,7 +331,7 @@ proptest! {
     }
 }
 
-/// An archive that keeps what it is given.
+/// An archive that keeps what it receives.
 #[derive(Debug, Default)]
 struct Archive {
     messages: BTreeMap<String, u64>,
@@ -375,11 +377,11 @@ async fn a_list_by_activity_is_not_taken_for_one_by_start() {
     let convo = |(at, offset): (usize, &i64)| {
         let ts = START + offset * offset;
         let row = json!({"messagesNum": 2, "lastMessageTS": ts + offset * 1_000 % 7_777});
-        let (has_human, is_dead) = ([8, 17, 18].contains(&at), at == 17);
-        Convo { has_human, is_dead, row, ..Convo::new(format!("c{at:04}"), ts) }
+        let (has_human, is_failing) = ([8, 17, 18].contains(&at), at == 17);
+        Convo { has_human, is_failing, row, ..Convo::new(format!("c{at:04}"), ts) }
     };
     let mut world = World::new(offsets.iter().enumerate().map(convo).collect());
-    (world.selects, world.lists_by_activity) = (false, true);
+    (world.selects_ids, world.lists_by_activity) = (false, true);
     let outcome = world.served().pull_all().await;
     outcome.expect_end();
     assert_eq!(outcome.gaps.iter().map(|gap| gap.bounds.to_string()).collect::<Vec<_>>(), ["record c0017"]);

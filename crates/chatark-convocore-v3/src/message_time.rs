@@ -4,16 +4,16 @@ use chatark_core::fields::Fields;
 use chatark_core::time::Resolution;
 use chatark_core::{Timestamp, Zone};
 
-/// When a message was written.
+/// The time of a message.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Moment {
+pub(crate) struct MessageTime {
     /// The instant.
     pub(crate) at: Timestamp,
     /// How the vendor's text was resolved to it.
     resolution: Resolution,
 }
 
-impl Moment {
+impl MessageTime {
     /// Takes a time from a field; a time without a zone is read in `zone`.
     pub(crate) fn take(fields: &mut Fields<'_>, key: &str, zone: Zone) -> Option<Self> {
         fields.resolved_time(key, zone).map(|(at, resolution)| Self { at, resolution })
@@ -24,8 +24,8 @@ impl Moment {
         self.resolution.is_local() && !matches!(self.resolution, Resolution::Ambiguous { .. })
     }
 
-    /// Decides by the order of messages in which of two occurrences a local time lies: in the second if the message
-    /// would otherwise come before the one ahead of it.
+    /// Resolves a local time that occurs twice by the order of messages: to the second occurrence if the message would
+    /// otherwise be earlier than the previous one.
     pub(crate) fn after(self, previous: Timestamp) -> Self {
         match self.resolution {
             Resolution::Ambiguous { later } if self.at < previous => Self { at: later, ..self },
@@ -36,13 +36,13 @@ impl Moment {
 
 /// Returns whether the zone looks wrong: the first messages have times without a zone, which differ from the beginning
 /// of the conversation by whole quarters of an hour.
-pub(crate) fn is_zone_doubtful(began: Option<Timestamp>, firsts: [Option<Moment>; 2]) -> bool {
+pub(crate) fn is_zone_doubtful(began: Option<Timestamp>, firsts: [Option<MessageTime>; 2]) -> bool {
     let Some(began) = began else {
         return false;
     };
     let mut firsts = firsts.into_iter().flatten().peekable();
-    let is_off = |moment: Moment| is_zone_offset(moment.at.microseconds() - began.microseconds());
-    firsts.peek().is_some() && firsts.all(|moment| moment.is_certainly_local() && is_off(moment))
+    let is_off = |time: MessageTime| is_zone_offset(time.at.microseconds() - began.microseconds());
+    firsts.peek().is_some() && firsts.all(|time| time.is_certainly_local() && is_off(time))
 }
 
 /// Returns whether a difference is within a minute of a possible offset between two zones, up to 14 hours.
