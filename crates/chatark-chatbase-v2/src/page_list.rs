@@ -338,10 +338,12 @@ impl<'a> PageList<'a> {
         loop {
             match self.page_or_hidden_place(&mut batch.page).await {
                 Ok(page) => return self.take(page, self.query.content, batch).await,
-                Err(error) if error.may_be_local() => match self.read_around(error, &mut batch).await? {
-                    Detour::RequestDifferently => {}
-                    Detour::Skip(step) => return Ok(*step),
-                },
+                Err(error) if error.may_be_local() || self.is_refused_later(&error) => {
+                    match self.read_around(error, &mut batch).await? {
+                        Detour::RequestDifferently => {}
+                        Detour::Skip(step) => return Ok(*step),
+                    }
+                }
                 Err(error) => return Err(error),
             }
             batch.page.pages += 1;
@@ -374,11 +376,16 @@ impl<'a> PageList<'a> {
             && !is_tried_again(self.pages_read_singly)
     }
 
+    /// Returns whether a page after the first is refused, with a cursor that has come anew: the page itself is.
+    fn is_refused_later(&self, error: &Error) -> bool {
+        self.position.is_some() && error.is_refusal()
+    }
+
     /// Requests the current page. A refused cursor may be too old, or from a page of the other content.
     async fn page(&mut self, metadata: &mut PageMetadata) -> Result<ExportPage> {
         loop {
             let error = match self.request(self.query.content, self.limit()).await {
-                Err(error) if matches!(error.kind(), ErrorKind::Refused | ErrorKind::NotFound) => error,
+                Err(error) if error.is_refusal() => error,
                 other => return other,
             };
             match &self.position {
@@ -903,8 +910,10 @@ impl<'a> PageList<'a> {
                     batch.page.pages += 1;
                     return self.one_by_one(page, std::mem::take(batch)).await;
                 }
-                Err(error) if error.kind() == ErrorKind::Refused => self.context.has_summaries = false,
-                Err(error) if !error.may_be_local() => return Err(error),
+                Err(refusal) if refusal.kind() == ErrorKind::Refused && !error.is_refusal() => {
+                    self.context.has_summaries = false;
+                }
+                Err(other) if !(other.may_be_local() || other.is_refusal()) => return Err(other),
                 // An empty page would lead to the same place again.
                 _ => {
                     self.failed_summaries += 1;
@@ -936,7 +945,7 @@ impl<'a> PageList<'a> {
         let limit = if self.passed_over < MAX_PASSED_OVER { 1 } else { EXPORT_LIMIT };
         let page = match self.request_again(PageContent::Summaries, limit, MAX_EMPTY_PAGES).await {
             Ok(page) if !page.elements.is_empty() && page.next.is_ok() => page,
-            Err(error) if !error.may_be_local() && error.kind() != ErrorKind::Refused => {
+            Err(error) if !(error.may_be_local() || error.is_refusal()) => {
                 return Err(error);
             }
             _ => return Ok(None),
@@ -1044,7 +1053,7 @@ impl<'a> PageList<'a> {
         let upper = upper.or_else(|| Timestamp::from_epoch(LATEST_SECONDS).ok());
         self.stepped_over += 1;
         let bounds = if self.context.has_dates && self.stepped_over <= MAX_STEPPED_OVER {
-            self.find_readable_second(upper, &mut batch.page).await?
+            self.find_readable_second(upper, error.is_refusal(), &mut batch.page).await?
         } else {
             None
         };
@@ -1135,6 +1144,7 @@ impl<'a> PageList<'a> {
     async fn find_readable_second(
         &mut self,
         upper: Option<Timestamp>,
+        is_refused: bool,
         metadata: &mut PageMetadata,
     ) -> Result<Option<(Timestamp, Timestamp)>> {
         let Some(upper) = upper else { return Ok(None) };
@@ -1149,7 +1159,7 @@ impl<'a> PageList<'a> {
             }
             let next = seconds(upper).saturating_sub(distance).max(earliest);
             metadata.pages += 1;
-            if self.is_readable_up_to(next).await? {
+            if self.is_readable_up_to(next, is_refused).await? {
                 readable = Some(next);
             } else {
                 unreadable = next;
@@ -1160,13 +1170,19 @@ impl<'a> PageList<'a> {
         while unreadable - readable > 1 {
             let middle = readable + (unreadable - readable) / 2;
             metadata.pages += 1;
-            if self.is_readable_up_to(middle).await? { readable = middle } else { unreadable = middle }
+            if self.is_readable_up_to(middle, is_refused).await? {
+                readable = middle;
+            } else {
+                unreadable = middle;
+            }
         }
         let instant = |seconds| Timestamp::from_epoch(seconds).ok();
         Ok(instant(readable).zip(instant(unreadable)))
     }
 
-    async fn is_readable_up_to(&mut self, seconds: i64) -> Result<bool> {
+    /// Returns whether the first page of what began up to a second can be read. `is_refused` says that the place which is
+    /// searched is refused, so that a refusal says nothing of the dates.
+    async fn is_readable_up_to(&mut self, seconds: i64, is_refused: bool) -> Result<bool> {
         let until = Timestamp::from_epoch(seconds).ok().and_then(shortly_after);
         let query = Query { until, limit: 1, ..self.query.clone() };
         let export = Export { attempts: Some(SEARCH_ATTEMPTS), ..self.export };
@@ -1176,7 +1192,7 @@ impl<'a> PageList<'a> {
                 self.export.keep_extra_records(page);
                 Ok(is_readable)
             }
-            Err(error) if error.may_be_local() => Ok(false),
+            Err(error) if error.may_be_local() || (is_refused && error.is_refusal()) => Ok(false),
             // Dates may be refused: what follows the place can then not be found.
             Err(error) if error.kind() == ErrorKind::Refused => {
                 self.context.has_dates = false;

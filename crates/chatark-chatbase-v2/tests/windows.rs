@@ -40,6 +40,8 @@ struct Vendor {
     breaks_after: Option<usize>,
     /// The conversation that fails each page that it is on.
     dead: Option<usize>,
+    /// The status of such a page, where it is not 500.
+    dead_status: Option<u16>,
     /// What came with the first page of a window: such a page counts it, and its list may be read again after a fault.
     counted: Arc<Mutex<BTreeSet<String>>>,
     asked: Arc<Mutex<Vec<BTreeMap<String, String>>>>,
@@ -94,7 +96,8 @@ impl Vendor {
         let limit: usize = query["limit"].parse().unwrap();
         let page = &matching[start..matching.len().min(start + limit)];
         if page.iter().any(|(at, _)| Some(*at) == self.dead) {
-            return (500, json!({"error": {"code": "INTERNAL_SERVER_ERROR", "message": "no"}}));
+            let status = self.dead_status.unwrap_or(500);
+            return (status, json!({"error": {"code": "INTERNAL_SERVER_ERROR", "message": "no"}}));
         }
         let cursor = page.last().filter(|_| start + limit < matching.len()).map(|(at, _)| at.to_string());
         let data: Vec<_> = page
@@ -310,6 +313,21 @@ async fn one_conversation_hides_no_other_whatever_the_order() {
             let asked = vendor.asked.lock().unwrap().len();
             assert!(asked < 400, "{quirk:?}, {dead}: {asked} requests");
         }
+    }
+}
+
+/// A tester's vendor: a page that was refused again and again ended each pull, so that what followed was never read.
+#[tokio::test]
+async fn a_conversation_with_which_each_page_is_refused_hides_no_other() {
+    for status in [400, 404, 410, 422] {
+        let year = (0..100).map(|at| NEWEST - at * 315_360_000).collect();
+        let vendor = Vendor { dead: Some(70), dead_status: Some(status), ..Vendor::new(year, Quirk::None) };
+        let batches = vendor.pull_whole(ReadRequest::default()).await;
+        let found: BTreeSet<_> = ids(&batches).into_iter().collect();
+        let mut expected: BTreeSet<_> = vendor.ids().into_iter().collect();
+        expected.remove("c70");
+        assert_eq!(found, expected, "{status}");
+        assert!(batches.iter().any(|batch| !batch.gaps.is_empty()), "{status}");
     }
 }
 

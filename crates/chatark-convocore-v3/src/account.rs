@@ -157,6 +157,7 @@ impl ConvocoreV3 {
             skipped: envelope.scanned_convo_count.map_or(0, |scanned| scanned.saturating_sub(elements)),
             quota_used,
             quota_left: usage.and_then(|usage| usage.billable_remaining_this_period),
+            vendor_time: self.client.vendor_time(),
             ..PageMetadata::default()
         }
     }

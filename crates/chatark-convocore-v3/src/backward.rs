@@ -7,7 +7,6 @@ use chatark_core::Result;
 use chatark_http::CursorGuard;
 
 use crate::account::EXPORT;
-use crate::failure::is_refusal;
 use crate::idle_pages::IdlePages;
 use crate::page_size::PageSize;
 use crate::walk::ExportWalk;
@@ -64,7 +63,7 @@ impl ExportWalk<'_, '_> {
                     }
                     return Ok(BackwardRead::Incomplete);
                 }
-                Err(error) if is_refusal(&error) => return Ok(BackwardRead::Incomplete),
+                Err(error) if error.is_refusal() => return Ok(BackwardRead::Incomplete),
                 Err(error) => return Err(error),
             };
             self.obstacles.reached_second = self.span.oldest.or(self.obstacles.reached_second);

@@ -98,7 +98,7 @@ impl ExportWalk<'_, '_> {
             let call = call.max_attempts(Some(SEARCH_ATTEMPTS));
             let response = match self.read(call, 1).await {
                 Ok(response) => response,
-                Err(error) if error.may_be_local() => {
+                Err(error) if error.may_be_local() || error.is_refusal() => {
                     self.obstacles.failure = Some(error);
                     return Ok(false);
                 }

@@ -7,7 +7,6 @@ use chatark_core::{Error, ErrorKind, Gap, GapBounds, PageMetadata, RecordId, Res
 
 use crate::account::{EXPORT, FAR_FUTURE_SECOND};
 use crate::backward::BackwardRead;
-use crate::failure::is_refusal;
 use crate::fetch::IdRoute;
 use crate::list::ListProblem;
 use crate::list_index::ListIndex;
@@ -159,7 +158,7 @@ impl ExportWalk<'_, '_> {
                 self.pull.add_metadata(&metadata);
                 Ok(elements > 0 || response.envelope.scanned_convo_count > Some(0))
             }
-            Err(error) if error.may_be_local() => Ok(false),
+            Err(error) if error.may_be_local() || error.is_refusal() => Ok(false),
             Err(error) => Err(error),
         }
     }
@@ -190,7 +189,7 @@ impl ExportWalk<'_, '_> {
                     self.obstacles.pending.extend(fetched.gaps);
                     failing_second = Some(second);
                 }
-                Err(error) if is_refusal(&error) => return Ok(false),
+                Err(error) if error.is_refusal() => return Ok(false),
                 Err(error) => return Err(error),
             }
         }
@@ -206,7 +205,7 @@ impl ExportWalk<'_, '_> {
         let rows = self.candidates(first).await?.into_iter();
         let ids: Vec<RecordId> = rows.filter(|(second, _)| *second <= last).map(|(_, id)| id).collect();
         let fetched = match self.pull.fetch(&ids, IdRoute::Bulk).await {
-            Err(error) if is_refusal(&error) => return Ok(false),
+            Err(error) if error.is_refusal() => return Ok(false),
             fetched => fetched?,
         };
         let names_failing = !fetched.gaps.is_empty();
@@ -308,7 +307,7 @@ impl ExportWalk<'_, '_> {
                 call.query("fromTs", from).query("toTs", to).optional_query("cursor", cursor.as_deref());
             let response = match self.read(call, 50).await {
                 Ok(response) => response,
-                Err(error) if error.may_be_local() => return Ok(WindowState::Failing),
+                Err(error) if error.may_be_local() || error.is_refusal() => return Ok(WindowState::Failing),
                 Err(error) => return Err(error),
             };
             let metadata = self.pull.page_metadata(&response.envelope, &response.counts);

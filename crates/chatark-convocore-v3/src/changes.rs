@@ -4,13 +4,13 @@ use std::collections::HashSet;
 use std::mem;
 
 use chatark_core::{
-    Batch, Checkpoint, GapBounds, HeldRecords, HeldSummary, ListRow, PageMetadata, RecordId, Result,
-    ResumeToken,
+    Batch, Checkpoint, Error, ErrorKind, GapBounds, HeldRecords, HeldSummary, ListRow, PageMetadata,
+    RecordId, Result, ResumeToken,
 };
 
 use crate::account::ConvocoreV3;
 use crate::fetch::IdRoute;
-use crate::list::{ListCursor, ListPage, ListProblem, ListWalk};
+use crate::list::{LIST_CONVERSATIONS, ListCursor, ListPage, ListProblem, ListWalk};
 use crate::pull::{IDS, LIST, Pull};
 use crate::quota::Quota;
 use crate::rotation::{RotationWalk, seal};
@@ -119,7 +119,7 @@ impl ChangeWalk<'_, '_> {
     /// Reads the newest pages until nothing has changed in two of them, and returns where they end.
     async fn read_newest(&mut self, quota_before: Option<Quota>) -> Result<Option<ListCursor>, ListProblem> {
         let mut list = ListWalk::from(ListCursor::default());
-        let (mut quiet, mut quota_before) = (0, quota_before);
+        let (mut quiet, mut rows, mut quota_before) = (0, 0, quota_before);
         while quiet < QUIET_PAGES {
             let page = match list.next(self.pull.account).await {
                 Ok(Some(page)) => page,
@@ -134,9 +134,14 @@ impl ChangeWalk<'_, '_> {
             if let Err(ListProblem::Other(error)) = price {
                 return Err(ListProblem::Other(error));
             }
+            rows += page.rows.len();
             let is_useful = self.fetch_changed(&page, None).await?;
             price?;
             quiet = if is_useful { 0 } else { quiet + 1 };
+        }
+        if rows == 0 && self.pull.has_any_conversation().await.map_err(ListProblem::Other)? {
+            let message = "it shows nothing, although the export shows conversations";
+            return Err(ListProblem::Broken(Error::new(ErrorKind::Incomplete, LIST_CONVERSATIONS, message)));
         }
         Ok(list.next_cursor().cloned())
     }

@@ -4,7 +4,6 @@ use std::slice;
 
 use chatark_core::{Batch, Error, Gap, GapBounds, RecordId, Result, Window};
 
-use crate::failure::is_refusal;
 use crate::fetch::IdRoute;
 use crate::obstacles::unproven_gap;
 use crate::pull::Pull;
@@ -84,7 +83,7 @@ async fn close_empty(pull: &mut Pull<'_>, bounds: GapBounds) -> Result<Batch> {
 
 /// Reports a gap as still open if the error may be local or is a refusal; returns other errors.
 fn still_open(bounds: &GapBounds, error: Error) -> Result<Batch> {
-    if !error.may_be_local() && !is_refusal(&error) {
+    if !error.may_be_local() && !error.is_refusal() {
         return Err(error);
     }
     Ok(Batch { gaps: vec![Gap::new(bounds.clone(), &error)], ..Batch::default() })

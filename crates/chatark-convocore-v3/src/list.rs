@@ -13,7 +13,7 @@ use crate::row::Row;
 use crate::span::Seen;
 use crate::wire::Envelope;
 
-const LIST: &str = "list conversations";
+pub(crate) const LIST_CONVERSATIONS: &str = "list conversations";
 const ROW: &str = "read a row of the list";
 /// The most rows of a page since August 2026, and smaller sizes for a page that fails.
 const LIMITS: [u64; 3] = [20, 5, 1];
@@ -70,7 +70,7 @@ impl ListWalk {
     pub(crate) fn from(cursor: ListCursor) -> Self {
         let mut guard = CursorGuard::default();
         if let Some(cursor) = &cursor.cursor {
-            guard.advance(LIST, cursor).ok();
+            guard.advance(LIST_CONVERSATIONS, cursor).ok();
         }
         Self {
             next: Some(cursor),
@@ -114,7 +114,7 @@ impl ListWalk {
         from: &ListCursor,
         limit: u64,
     ) -> Result<Option<ListPage>, ListProblem> {
-        let call = Call::new(LIST, ["agents", &account.agent_id, "convos"])
+        let call = Call::new(LIST_CONVERSATIONS, ["agents", &account.agent_id, "convos"])
             .query("limit", limit)
             .optional_query("cursor", from.cursor.as_deref())
             .optional_query("page", from.page);
@@ -146,7 +146,7 @@ impl ListWalk {
             return Ok(None);
         }
         if let Some(cursor) = envelope.cursor() {
-            self.guard.advance(LIST, cursor).map_err(ListProblem::Broken)?;
+            self.guard.advance(LIST_CONVERSATIONS, cursor).map_err(ListProblem::Broken)?;
             return Ok(Some(ListCursor { cursor: Some(cursor.to_owned()), page: None }));
         }
         // The older list has numbered pages and no cursor; it may allow more rows in a page than were requested.

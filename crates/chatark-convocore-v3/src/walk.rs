@@ -10,7 +10,6 @@ use chatark_http::{Call, CursorGuard};
 use crate::account::EXPORT;
 use crate::export::{ExportEvent, ExportReader, ExportResponse};
 use crate::exported::Exported;
-use crate::failure::is_refusal;
 use crate::idle_pages::IdlePages;
 use crate::obstacles::{Obstacles, unproven_gap};
 use crate::page_size::PageSize;
@@ -178,7 +177,9 @@ impl<'p, 'a> ExportWalk<'p, 'a> {
                 self.restart();
                 Ok(Step::Next)
             }
-            Err(error) if error.may_be_local() => self.narrow_or_bypass(error).await,
+            Err(error) if error.may_be_local() || self.is_refused_later(&error) => {
+                self.narrow_or_bypass(error).await
+            }
             Err(error) => Err(error),
         }
     }
@@ -414,6 +415,11 @@ impl<'p, 'a> ExportWalk<'p, 'a> {
             .hint("run the same command again; if it repeats, report it to the vendor with the request id"))
     }
 
+    /// Returns whether something is refused after other pages have come: the vendor refuses a page of its list.
+    fn is_refused_later(&self, error: &Error) -> bool {
+        error.is_refusal() && (self.state.cursor.is_some() || self.state.last.is_some())
+    }
+
     fn may_restart(&self, error: &Error) -> bool {
         // For a gap, reading everything before it again would cost too much.
         let can = self.state.last.is_some() || !self.restarts.from_beginning;
@@ -421,7 +427,7 @@ impl<'p, 'a> ExportWalk<'p, 'a> {
             && self.state.cursor.is_some()
             && can
             && !self.restarts.brought_nothing
-            && is_refusal(error)
+            && error.is_refusal()
     }
 
     /// Begins again after the vendor refused a cursor: at the last second that was read if that is known, since the

@@ -168,6 +168,11 @@ impl Error {
         )
     }
 
+    /// Returns whether the vendor refused what was requested, for example because it no longer knows a cursor.
+    pub fn is_refusal(&self) -> bool {
+        matches!(self.0.kind, ErrorKind::Refused | ErrorKind::NotFound)
+    }
+
     /// Returns whether the call will fail until somebody changes a key, a plan or an id.
     pub fn is_permanent(&self) -> bool {
         matches!(

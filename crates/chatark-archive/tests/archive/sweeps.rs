@@ -276,6 +276,38 @@ fn the_clock_counts_sweeps_that_ended_whatever_their_verdict() {
     assert_eq!(swept(SyncMode::Full, SCOPE, true, 5), of(5, 5, 5));
 }
 
+/// A tester's agent: pulls that followed each other within ten minutes never confirmed a change of days ago, so that it was
+/// fetched, and billed, by each of them.
+#[test]
+fn a_change_that_was_old_when_the_sweep_began_is_confirmed_at_once() {
+    let (mut env, source) = filled(1);
+    let mut unconfirmed = |seconds, newest_change, vendor_time| {
+        let begin = RunStart { at: later(seconds), ..start("pull", SCOPE, None) };
+        let mut run = env.archive.begin_run(source, &begin).unwrap();
+        let page = PageMetadata {
+            newest_change: Some(later(newest_change)),
+            vendor_time: Option::map(vendor_time, later),
+            ..PageMetadata::default()
+        };
+        env.commit_page(&mut run, Vec::new(), &Checkpoint::None, &page).unwrap();
+        let end =
+            RunEnd { verdict: Verdict::Complete, reached_end: true, error: None, at: later(seconds + 5) };
+        env.archive.end_run(&run, &end).unwrap();
+        env.archive.sweep_history(source, Stream::Conversations, SCOPE).unwrap().unconfirmed_change()
+    };
+    let day = 86_400;
+    // Nobody knows the vendor's time; then it is not long after the change; then it is, by its clock and by ours.
+    assert_eq!(unconfirmed(0, -day, None), Some(later(-day)));
+    assert_eq!(unconfirmed(300, -day, Some(-day + 300)), Some(later(-day)));
+    assert_eq!(unconfirmed(600, -day, Some(600)), None);
+    // A later change is confirmed by a sweep that begins ten minutes after another one, or after itself.
+    assert_eq!(unconfirmed(900, 800, Some(900)), Some(later(800)));
+    assert_eq!(unconfirmed(1_200, 800, Some(1_200)), Some(later(800)));
+    assert_eq!(unconfirmed(1_400, 800, Some(1_400)), None);
+    // By our clock, this change is in the future.
+    assert_eq!(unconfirmed(1_500, 2_000, Some(9_000)), Some(later(2_000)));
+}
+
 #[test]
 fn a_resumed_sweep_began_when_its_first_run_did() {
     let (mut env, source) = filled(1);

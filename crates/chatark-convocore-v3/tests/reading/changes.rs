@@ -230,6 +230,32 @@ async fn a_refused_list_is_not_asked_again_and_recent_conversations_are_read() {
     }
 }
 
+/// A tester's vendor: a list that showed nothing hid all changes until the next full sweep, without a word.
+#[tokio::test]
+async fn a_list_that_shows_nothing_is_not_believed() {
+    let mut world = World::of(100);
+    world.list = ListKind::Empty;
+    let vendor = world.served();
+    let mut request = request(archive(&vendor, &BTreeMap::new()));
+    request.recent_since = at(90 * 60);
+    let outcome = vendor.pull(request).await;
+    outcome.expect_end();
+    assert!(outcome.page.notes.iter().any(|note| note.contains("shows nothing")), "{:?}", outcome.page.notes);
+    assert!(outcome.ids().contains("c0099"), "recent conversations are read");
+    assert!(outcome.page.features.supports("list").is_none(), "later pulls try the list again");
+    // An agent without conversations has an empty list.
+    let mut world = World::of(0);
+    world.list = ListKind::Empty;
+    let vendor = world.served();
+    let outcome = vendor.pull(crate::changes::request(archive(&vendor, &BTreeMap::new()))).await;
+    outcome.expect_end();
+    assert!(
+        !outcome.page.notes.iter().any(|note| note.contains("shows nothing")),
+        "{:?}",
+        outcome.page.notes
+    );
+}
+
 #[tokio::test]
 async fn a_metered_list_is_detected() {
     for says_so in [false, true] {

@@ -264,6 +264,23 @@ async fn every_way_in_which_a_conversation_fails_leaves_a_gap() {
     }
 }
 
+/// A tester's vendor: a page that was refused again and again, although its cursor had just been given, ended each pull, so
+/// that what followed was never read.
+#[tokio::test]
+async fn a_conversation_with_which_each_page_is_refused_leaves_a_gap() {
+    for status in [400, 404, 410, 422] {
+        for list in [ListKind::Cursors, ListKind::Refused(404)] {
+            let mut world = World::of(170).fail_at(&[120]);
+            (world.failure_mode, world.list) = (FailureMode::Refused(status), list);
+            let vendor = world.served();
+            let outcome = vendor.pull_all().await;
+            outcome.expect_end();
+            assert_eq!(outcome.ids(), all_but(170, &[120]), "{status}, {list:?}: {:?}", outcome.gaps);
+            assert_eq!(outcome.gaps.len(), 1, "{status}, {list:?}: {:?}", outcome.gaps);
+        }
+    }
+}
+
 #[tokio::test]
 async fn the_second_of_a_gap_is_tried_without_its_neighbours() {
     let convos = (0..9).map(|at| Convo::new(format!("c{at:04}"), START + at)).collect();

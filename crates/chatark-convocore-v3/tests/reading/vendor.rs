@@ -77,6 +77,8 @@ pub(crate) enum FailureMode {
     NotJson,
     /// One record is larger than the limit.
     Large,
+    /// The request is refused with this status.
+    Refused(u16),
 }
 
 /// How the cursors of the export behave.
@@ -95,6 +97,8 @@ pub(crate) enum ListKind {
     Cursors,
     Numbers,
     Refused(u16),
+    /// It is empty, whatever there is.
+    Empty,
     /// Each page costs a unit of the quota, and says so or not.
     Metered {
         says_so: bool,
@@ -406,6 +410,7 @@ impl World {
                 ok(&json!({"success": true, "data": [{"turns": "x".repeat(MAX_RECORD_BYTES + 1)}]}))
             }
             FailureMode::NotJson => (200, "oops".to_owned(), false),
+            FailureMode::Refused(status) => refusal(status, "no"),
         }
     }
 
@@ -433,6 +438,7 @@ impl World {
                 self.quota_used += 1;
                 usage = if says_so { self.usage(1) } else { Value::Null };
             }
+            ListKind::Empty => return ok(&json!({"success": true, "data": [], "hasMore": false})),
             ListKind::Cursors | ListKind::Numbers => {}
         }
         let limit: usize = query["limit"].parse().unwrap();
