@@ -17,7 +17,7 @@ pub struct IssueRecord {
     pub kind: String,
     /// The JSON path without indices.
     pub place: String,
-    /// How often the latest run that found it did so, in the conversations that it wrote.
+    /// How often the latest run that found it did so, in the documents that it wrote.
     pub count: u64,
     /// How many runs found it.
     pub runs: u64,
@@ -25,9 +25,9 @@ pub struct IssueRecord {
     pub first_seen: Option<Timestamp>,
     /// When the latest run that found it began.
     pub last_seen: Option<Timestamp>,
-    /// The id of a conversation of the latest run that has it.
+    /// The id of a document of the latest run that has it.
     pub sample_conversation: String,
-    /// The JSON path in that conversation.
+    /// The JSON path in that document.
     pub sample_path: String,
 }
 

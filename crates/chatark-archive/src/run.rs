@@ -52,8 +52,8 @@ pub struct RunStart<'a> {
 /// Where an unfinished run of the same scope stopped.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ResumePoint {
-    /// The position to resume from.
-    pub cursor: ResumeToken,
+    /// What the provider resumes from.
+    pub resume_token: ResumeToken,
     /// When it was saved.
     pub saved_at: Option<Timestamp>,
     /// How much the sweep reads.
@@ -103,7 +103,7 @@ pub struct RunCounts {
 /// The conclusion of a run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Verdict {
-    /// At least as many records were seen as the vendor counts.
+    /// At least as many records were seen as the vendor counts; a rebuild that has mapped all of them.
     Complete,
     /// At least as many records were seen as the vendor counted at the beginning; its count grew during the run.
     GrewDuringRun,
@@ -111,13 +111,13 @@ pub enum Verdict {
     Short,
     /// The stream was read to its end, but the vendor gives no count to compare with.
     Unprovable,
-    /// The run ended with an error after something was archived.
+    /// The run ended with an error after records had come.
     Partial,
     /// The run used up its budget.
     Budget,
     /// The user or the system ended the run.
     Interrupted,
-    /// The run ended with an error before anything was archived.
+    /// The run ended with an error before any record came.
     Failed,
 }
 
@@ -156,7 +156,7 @@ impl Run {
     }
 
     /// Changes the mode to a full read: the vendor returned everything, although less was requested.
-    pub fn record_full_read(&mut self) {
+    pub fn set_full_mode(&mut self) {
         self.mode = SyncMode::Full;
     }
 }

@@ -28,7 +28,7 @@ impl Archive {
                 statement.query_row(params![source.0, stream.as_str(), scope], read_resume_point).optional()
             })
             .map_err(database_error("read the checkpoint"))?;
-        // A cursor in an older version's format is ignored: the sweep restarts.
+        // A resume token in an older version's format is ignored: the sweep restarts.
         Ok(found.flatten())
     }
 
@@ -123,7 +123,7 @@ impl Archive {
 fn read_resume_point(row: &Row<'_>) -> rusqlite::Result<Option<ResumePoint>> {
     let Ok(cursor) = serde_json::from_str(&row.get::<_, String>(0)?) else { return Ok(None) };
     Ok(Some(ResumePoint {
-        cursor,
+        resume_token: cursor,
         saved_at: read_timestamp(row.get(1)?),
         mode: SyncMode::from_word(&row.get::<_, String>(4)?),
         sweep_began_at: read_timestamp(row.get(5)?),

@@ -80,7 +80,7 @@ impl EncodedStats {
         let quarters = stats.quarters.iter().flat_map(|(quarter, number)| [quarter.0, i64::from(*number)]);
         Self {
             bot_responses: list(stats.bot_responses.iter().copied().map(Number)),
-            agent_responses: list(stats.agent_responses.iter().copied().map(Number)),
+            agent_responses: list(stats.human_agent_responses.iter().copied().map(Number)),
             scores: list(stats.scores.iter().copied().map(Number)),
             tools: to_json(&tools, tools.is_empty()),
             quarters: list(quarters),
@@ -328,7 +328,7 @@ fn read_stats(
         unanswered_question: row.get(at(13))?,
         first_response_seconds: row.get(at(14))?,
         bot_responses,
-        agent_responses,
+        human_agent_responses: agent_responses,
         duration_seconds: stats::seconds_between(created_at, updated_at),
         positive_messages: row.get(at(17))?,
         negative_messages: row.get(at(18))?,

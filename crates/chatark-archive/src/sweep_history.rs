@@ -53,7 +53,7 @@ impl Archive {
                         full_began_at: read_timestamp(row.get(0)?),
                         any_began_at: read_timestamp(row.get(1)?),
                         newest_change: read_timestamp(row.get(2)?),
-                        // A cursor in the form of another version is no loss: the rotation restarts.
+                        // A resume token in the form of another version is no loss: the rotation restarts.
                         rotation: rotation.and_then(|cursor| serde_json::from_str(&cursor).ok()),
                         rotated_at: read_timestamp(row.get(4)?),
                         confirmed_change: read_timestamp(row.get(5)?),

@@ -161,7 +161,7 @@ impl Archive {
         renamed.map(drop).map_err(database_error("write the ledger of migrations"))
     }
 
-    /// Deletes transfers that were never sent.
+    /// Deletes transfers that certainly had no effect: they were not sent, or were refused.
     pub fn delete_transfers(&mut self, target: &str, kind: &str, keys: &[&str]) -> Result<()> {
         let failed = || database_error("write the ledger of migrations");
         let transaction = self.connection.transaction().map_err(failed())?;

@@ -66,7 +66,7 @@ impl WriteOp {
 }
 
 /// A batch that is being written, and what it has changed so far.
-struct Batch<'a> {
+struct BatchWriter<'a> {
     transaction: &'a Transaction<'a>,
     run: &'a Run,
     now: Timestamp,
@@ -175,7 +175,7 @@ impl Archive {
             sweep::restart(&transaction, run)?;
         }
         let counts = run.counts.with_page(page);
-        let mut batch = Batch::new(&transaction, run, counts, now)?;
+        let mut batch = BatchWriter::new(&transaction, run, counts, now)?;
         deployment::save(&transaction, run.source, &page.features, now)?;
         let (mut seen_first, mut bytes) = (Vec::new(), 0);
         for op in ops {
@@ -198,7 +198,7 @@ impl Archive {
     }
 }
 
-impl<'a> Batch<'a> {
+impl<'a> BatchWriter<'a> {
     fn new(
         transaction: &'a Transaction<'a>,
         run: &'a Run,
@@ -918,7 +918,7 @@ mod tests {
         assert_eq!(error.kind(), ErrorKind::Storage, "{error}");
         assert!(error.hint_text().unwrap().contains("make room on the disk"), "{error}");
         let place = |archive: &Archive| {
-            archive.resume_point(run.source, Stream::Conversations, "all").unwrap().unwrap().cursor
+            archive.resume_point(run.source, Stream::Conversations, "all").unwrap().unwrap().resume_token
         };
         assert_eq!((ids(&archive), &run.counts), (vec!["small".to_owned()], &before));
         assert_eq!(place(&archive).open::<String>("vendor-v1", 1, "all").unwrap(), "first");

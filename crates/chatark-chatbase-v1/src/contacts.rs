@@ -108,7 +108,7 @@ impl Walk for ContactWalk<'_> {
     async fn current(&mut self, page: &mut PageMetadata) -> Result<Rows> {
         page.pages += 1;
         self.budget.spend(&self.list, self.number, 1)?;
-        let rows = self.list.page(self.list.largest_page(), self.number).await?;
+        let rows = self.list.probe_page(self.list.largest_page(), self.number).await?;
         page.total = rows.total;
         Ok(rows)
     }

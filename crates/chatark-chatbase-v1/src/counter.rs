@@ -90,14 +90,14 @@ impl<'a> ListCounter<'a> {
     /// Returns how many rows the first page has, if these must be all.
     async fn one_page(&mut self) -> Result<Option<u64>> {
         self.requests += 1;
-        let rows = self.list.page(self.list.largest_page(), 1).await?.len();
+        let rows = self.list.probe_page(self.list.largest_page(), 1).await?.len();
         Ok(Some(rows).filter(|rows| *rows < DEFAULT_SIZE))
     }
 
     /// Returns what is at a position, counted from 1.
     async fn at(&mut self, position: u64) -> Result<AtPosition> {
         self.requests += 1;
-        match self.list.page(1, position).await {
+        match self.list.probe_page(1, position).await {
             Ok(rows) => {
                 self.lengths.insert(position, rows.len());
                 Ok(rows.elements.first().map_or(AtPosition::Nothing, |row| AtPosition::Row(key(row))))
@@ -105,7 +105,7 @@ impl<'a> ListCounter<'a> {
             Err(error) if position > 1 && is_refusal(&error) => Ok(AtPosition::Nothing),
             Err(error) if error.may_be_local() => {
                 self.requests += 1;
-                match self.list.page(1, position + 1).await {
+                match self.list.probe_page(1, position + 1).await {
                     Ok(_) => Ok(AtPosition::Failing),
                     Err(other) if is_refusal(&other) => Ok(AtPosition::Failing),
                     Err(_) => Err(error),

@@ -60,7 +60,7 @@ pub(crate) async fn is_last_page_again(
     if !is_short || keys.iter().all(|key| before.contains(key)) {
         return Ok((false, 0));
     }
-    match list.page(list.largest_page(), number + BEYOND_ANY_END).await {
+    match list.probe_page(list.largest_page(), number + BEYOND_ANY_END).await {
         Ok(rows) => Ok((rows.len() == keys.len() as u64, 1)),
         Err(error) if is_refusal(&error) || error.may_be_local() => Ok((false, 1)),
         Err(error) => Err(error),
@@ -70,7 +70,7 @@ pub(crate) async fn is_last_page_again(
 /// Returns whether a host sends its last page for every later number: it gives rows where nothing can be, and others
 /// as the first and the second page of one row. Also returns how many requests that took.
 pub(crate) async fn repeats_its_last_page(list: &NumberedList<'_>) -> Result<(bool, u64)> {
-    match list.page(list.largest_page(), BEYOND_ANY_END).await {
+    match list.probe_page(list.largest_page(), BEYOND_ANY_END).await {
         Ok(rows) if rows.is_empty() => return Ok((false, 1)),
         Ok(_) => {}
         Err(error) if is_refusal(&error) || error.may_be_local() => return Ok((false, 1)),
@@ -101,7 +101,7 @@ pub(crate) async fn after_refused_page(
     rows_until: u64,
     before: &[u64],
 ) -> Result<(AfterRefusal, u64)> {
-    let refusal = match list.page(1, rows_until + 1).await {
+    let refusal = match list.probe_page(1, rows_until + 1).await {
         Err(refusal) if is_refusal(&refusal) => Some(refusal),
         next_row => {
             if has_new_row(next_row, before)? {
@@ -110,7 +110,7 @@ pub(crate) async fn after_refused_page(
             None
         }
     };
-    if has_new_row(list.page(list.largest_page(), number + 1).await, before)? {
+    if has_new_row(list.probe_page(list.largest_page(), number + 1).await, before)? {
         return Ok((AfterRefusal::Rows, 2));
     }
     // The row of a list that has ended is refused as the end is, whatever became of the page.
@@ -127,7 +127,7 @@ pub(crate) async fn is_ceiling(list: &NumberedList<'_>, refusal: &Error) -> Resu
     }
     let nothing = list.with(Parameters::nothing());
     // These rows do not belong to the walk: a deployment that ignores days sends any rows.
-    match nothing.read(1, 2).await {
+    match nothing.walk_page(1, 2).await {
         Ok(rows) => return Ok((rows.is_empty(), 1)),
         Err(error) if is_refusal(&error) && error.status() == refusal.status() => return Ok((false, 1)),
         Err(error) if is_refusal(&error) => {}
@@ -136,7 +136,7 @@ pub(crate) async fn is_ceiling(list: &NumberedList<'_>, refusal: &Error) -> Resu
         Err(error) => return Err(error),
     }
     // A deployment that refuses days says nothing about ends.
-    match nothing.read(1, 1).await {
+    match nothing.walk_page(1, 1).await {
         Ok(rows) => Ok((rows.is_empty(), 2)),
         Err(error) if is_refusal(&error) => Ok((false, 2)),
         Err(error) if error.may_be_local() => Ok((true, 2)),
@@ -167,12 +167,12 @@ pub(crate) async fn repetition_of_first(list: &NumberedList<'_>, first: &[u64]) 
     let mut keys = first.to_vec();
     for _ in 0..MAX_LOOKS {
         asked += 1;
-        if !has_new_row(list.page(1, keys.len() as u64 + 1).await, &keys)? {
+        if !has_new_row(list.probe_page(1, keys.len() as u64 + 1).await, &keys)? {
             return Ok((Repetition::OnePage, asked));
         }
         // The row may have arrived meanwhile: it is then on the first page too.
         asked += 1;
-        match list.page(list.largest_page(), 1).await {
+        match list.probe_page(list.largest_page(), 1).await {
             // A page that has grown was not full before, and holds the whole list as long as it is not full now.
             Ok(rows) if (keys.len() as u64) < rows.len() && rows.len() < list.largest_page() => {
                 return Ok((Repetition::OnePage, asked));

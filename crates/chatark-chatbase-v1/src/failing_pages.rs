@@ -227,7 +227,7 @@ impl FailingPages {
         if page.number == 1 {
             return Ok((EndEvidence::Unknown, 0));
         }
-        match list.page(1, span.first).await {
+        match list.probe_page(1, span.first).await {
             Ok(rows) if rows.len() == 1 && span.len() > 1 => {
                 let (is_again, asked) = self.is_last_row_again(list, &rows, span).await?;
                 let row = rows.elements.into_iter().next().filter(|_| is_again);
@@ -271,7 +271,7 @@ impl FailingPages {
         let mut is_recovered = false;
         if is_whole(&found) {
             found.requests += 1;
-            match list.read(page.size, page.number).await {
+            match list.walk_page(page.size, page.number).await {
                 Ok(rows) => {
                     is_recovered = true;
                     found.gaps.clear();
@@ -363,7 +363,7 @@ impl NextPage {
 }
 
 async fn next_page(list: &NumberedList<'_>, page: FailingPage<'_>) -> Result<NextPage> {
-    match list.page(page.size, page.number + 1).await {
+    match list.probe_page(page.size, page.number + 1).await {
         Ok(rows) => Ok(NextPage::Rows(rows)),
         Err(error) if is_refusal(&error) => Ok(NextPage::Refused),
         Err(error) if error.may_be_local() => Ok(NextPage::Failing),
@@ -376,7 +376,7 @@ async fn next_page(list: &NumberedList<'_>, page: FailingPage<'_>) -> Result<Nex
 
 /// Returns how many rows are on the first page, if it can be read.
 async fn rows_of_first_page(list: &NumberedList<'_>, size: u64) -> Result<Option<u64>> {
-    match list.page(size, 1).await {
+    match list.probe_page(size, 1).await {
         Ok(rows) => Ok(Some(rows.len()).filter(|rows| *rows > 0)),
         Err(error) if error.may_be_local() || is_refusal(&error) => Ok(None),
         Err(error) => Err(error),
@@ -455,7 +455,7 @@ pub(crate) async fn gap_if_failing(
     span: Span,
 ) -> Result<Option<Gap>> {
     let bounds = GapBounds::Positions { first: span.first, last: span.last };
-    match list.page(size, number).await {
+    match list.probe_page(size, number).await {
         Err(error) if error.may_be_local() => Ok(Some(Gap::new(bounds, &error))),
         Err(error) if !is_refusal(&error) => Err(error),
         _ => Ok(None),

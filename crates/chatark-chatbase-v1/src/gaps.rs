@@ -67,7 +67,7 @@ impl RetriedGaps {
     /// Where that page is refused, the walk finds out why.
     async fn rest(&mut self, list: &NumberedList<'_>, page: u64, bounds: &GapBounds) -> Result<bool> {
         self.requests += 1;
-        match list.page(list.largest_page(), page + 1).await {
+        match list.probe_page(list.largest_page(), page + 1).await {
             Ok(rows) => {
                 self.elements.extend(rows.elements);
                 self.closed.push(bounds.clone());

@@ -77,14 +77,14 @@ impl<'a> NumberedList<'a> {
     }
 
     /// Reads a page, counted from 1, to find something out. Its rows are kept for the archive all the same.
-    pub(crate) async fn page(&self, size: u64, number: u64) -> Result<Rows> {
-        let rows = self.read(size, number).await?;
+    pub(crate) async fn probe_page(&self, size: u64, number: u64) -> Result<Rows> {
+        let rows = self.walk_page(size, number).await?;
         self.keep_extra(rows.elements.iter().cloned());
         Ok(rows)
     }
 
     /// Reads a page for the walk, which takes its rows.
-    pub(crate) async fn read(&self, size: u64, number: u64) -> Result<Rows> {
+    pub(crate) async fn walk_page(&self, size: u64, number: u64) -> Result<Rows> {
         let (client, call) = (&self.account.client, self.call(size, number));
         let key = if self.stream == Stream::Leads { "collectedCustomers" } else { "data" };
         let page = client.page(&call, key).await?;

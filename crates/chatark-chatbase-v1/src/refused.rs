@@ -81,9 +81,9 @@ async fn any_row(
         *requests += 1;
         // A row of the whole list may be outside what was requested.
         let rows = if list.parameters.is_empty() {
-            whole.page(1, number).await
+            whole.probe_page(1, number).await
         } else {
-            whole.read(1, number).await
+            whole.walk_page(1, number).await
         };
         match rows {
             Ok(rows) => return Ok((rows.elements.into_iter().next(), error)),
@@ -113,7 +113,7 @@ pub(crate) async fn refused_by_a_row(
 
 async fn refusal(list: &NumberedList<'_>, requests: &mut u64) -> Result<Option<Error>> {
     *requests += 1;
-    match list.read(1, 1).await {
+    match list.walk_page(1, 1).await {
         Ok(_) => Ok(None),
         Err(error) if is_refusal(&error) => Ok(Some(error)),
         // A row that fails has been found.
@@ -124,7 +124,7 @@ async fn refusal(list: &NumberedList<'_>, requests: &mut u64) -> Result<Option<E
 
 async fn has_row(list: &NumberedList<'_>, requests: &mut u64) -> Result<bool> {
     *requests += 1;
-    match list.page(1, 1).await {
+    match list.probe_page(1, 1).await {
         Ok(rows) => Ok(!rows.is_empty()),
         Err(error) if is_refusal(&error) => Ok(false),
         Err(error) => Err(error),

@@ -40,7 +40,7 @@ impl SizeEvidence {
 /// Returns whether the host gives one row where one is asked for, and how many requests that took. Where the first row
 /// fails, the second one may not. A list without rows honours every size.
 pub(crate) async fn gives_single_rows(list: &NumberedList<'_>) -> Result<(bool, u64)> {
-    match list.page(1, 1).await {
+    match list.probe_page(1, 1).await {
         Ok(rows) if rows.len() <= 1 => Ok((true, 1)),
         Err(error) if !(is_refusal(&error) || error.may_be_local()) => Err(error),
         _ => Ok((gives_one_row(list, 2, None).await?, 2)),
@@ -59,7 +59,7 @@ pub(crate) async fn gives_one_row(
 
 /// Returns the key of the row at a position, if the host gives one row alone.
 pub(crate) async fn row_at(list: &NumberedList<'_>, position: u64) -> Result<Option<u64>> {
-    match list.page(1, position).await {
+    match list.probe_page(1, position).await {
         Ok(rows) if rows.len() == 1 => Ok(rows.keys().first().copied()),
         Ok(_) => Ok(None),
         Err(error) if is_refusal(&error) || error.may_be_local() => Ok(None),
@@ -80,7 +80,7 @@ pub(crate) async fn rows_before(
     while too_many - some > 1 {
         let middle = some + (too_many - some) / 2;
         requests += 1;
-        let is_before = match list.page(1, middle).await {
+        let is_before = match list.probe_page(1, middle).await {
             Ok(rows) if rows.len() > 1 => return Ok((None, requests)),
             Ok(rows) => {
                 let is_before = rows.keys().first().is_some_and(|key| !keys.contains(key));

@@ -319,7 +319,7 @@ impl<'a> SpanReader<'a> {
             return Ok(true);
         }
         self.found.requests += 1;
-        match self.list.page(size, last).await {
+        match self.list.probe_page(size, last).await {
             Ok(rows) => {
                 let mut keys = rows.keys();
                 keys.sort_unstable();
@@ -332,7 +332,7 @@ impl<'a> SpanReader<'a> {
 
     async fn page(&mut self, size: u64, number: u64) -> Result<Rows> {
         self.found.requests += 1;
-        let rows = self.list.read(size, number).await;
+        let rows = self.list.walk_page(size, number).await;
         if rows.as_ref().map_or_else(is_refusal, |_| true) {
             self.consecutive_failures = 0;
         }
@@ -437,7 +437,7 @@ impl<'a> SpanReader<'a> {
 pub(crate) async fn answers(list: &NumberedList<'_>, probe: PageAddress) -> Result<bool> {
     let nothing = list.with(Parameters::nothing());
     if answers_at(list, probe).await?
-        || (list.stream == Stream::Conversations && is_answered(nothing.read(1, 1).await)?)
+        || (list.stream == Stream::Conversations && is_answered(nothing.walk_page(1, 1).await)?)
     {
         return Ok(true);
     }
@@ -446,7 +446,7 @@ pub(crate) async fn answers(list: &NumberedList<'_>, probe: PageAddress) -> Resu
 
 /// Returns whether a page fails in every attempt.
 pub(crate) async fn fails(list: &NumberedList<'_>, size: u64, number: u64) -> Result<bool> {
-    match list.page(size, number).await {
+    match list.probe_page(size, number).await {
         Ok(_) => Ok(false),
         Err(error) if error.may_be_local() => Ok(true),
         Err(error) if is_refusal(&error) => Ok(false),
@@ -455,7 +455,7 @@ pub(crate) async fn fails(list: &NumberedList<'_>, size: u64, number: u64) -> Re
 }
 
 async fn answers_at(list: &NumberedList<'_>, (size, number): PageAddress) -> Result<bool> {
-    is_answered(list.page(size, number).await)
+    is_answered(list.probe_page(size, number).await)
 }
 
 fn is_answered(rows: Result<Rows>) -> Result<bool> {

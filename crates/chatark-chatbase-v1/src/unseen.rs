@@ -220,7 +220,7 @@ impl UnseenSearch<'_> {
         let mut seen = DayRows::default();
         let mut number = 1;
         loop {
-            let rows = match list.page(PAGE_SIZE, number).await {
+            let rows = match list.probe_page(PAGE_SIZE, number).await {
                 Ok(rows) => rows,
                 Err(error) if is_refusal(&error) && number > 1 => {
                     if !self.is_end(list, &error, number, &seen, &before).await? {
@@ -284,7 +284,7 @@ impl UnseenSearch<'_> {
                 if missing.is_empty() {
                     return Ok(DayOutcome::Everything);
                 }
-                match list.page(PAGE_SIZE, number).await {
+                match list.probe_page(PAGE_SIZE, number).await {
                     Ok(rows) => {
                         seen.keys.extend(rows.keys());
                         self.take_out(&rows, missing);
@@ -354,10 +354,10 @@ impl UnseenSearch<'_> {
 
     /// Finds out whether the deployment filters by days, with the day of a conversation that exists.
     async fn takes_days(&self) -> Result<bool> {
-        let Some(row) = first_row(self.whole.page(1, 1).await)? else { return Ok(false) };
+        let Some(row) = first_row(self.whole.probe_page(1, 1).await)? else { return Ok(false) };
         let Some(at) = began(&row) else { return Ok(false) };
         let around = self.whole.with(Parameters::around(at));
-        Ok(first_row(around.page(1, 1).await)?.is_some())
+        Ok(first_row(around.probe_page(1, 1).await)?.is_some())
     }
 
     /// Counts a failure, or returns an error that ends the search.

@@ -314,7 +314,7 @@ impl<'a> PageWalk<'a> {
             return Ok(first);
         }
         metadata.pages += 1;
-        match self.list.page(PAGE_SIZE, 1).await {
+        match self.list.probe_page(PAGE_SIZE, 1).await {
             Ok(rows) => Ok(rows.keys()),
             Err(error) if is_refusal(&error) || error.may_be_local() => Ok(Vec::new()),
             Err(error) => Err(error),
@@ -356,7 +356,7 @@ impl<'a> PageWalk<'a> {
     async fn read_group(&mut self, head: &Bytes, metadata: &mut PageMetadata) -> Result<Rows> {
         self.spend(CONCURRENT_PAGES, metadata)?;
         let pages = self.page..self.page + CONCURRENT_PAGES;
-        let group = join_all(pages.map(|page| self.list.read(PAGE_SIZE, page))).await;
+        let group = join_all(pages.map(|page| self.list.walk_page(PAGE_SIZE, page))).await;
         let found = self.read_first_row(metadata).await;
         for page in group {
             match page {
@@ -395,13 +395,13 @@ impl<'a> PageWalk<'a> {
 
     async fn read(&mut self, metadata: &mut PageMetadata) -> Result<Rows> {
         self.spend(1, metadata)?;
-        self.list.read(PAGE_SIZE, self.page).await
+        self.list.walk_page(PAGE_SIZE, self.page).await
     }
 
     /// Returns the first conversation of the list. If it cannot be read alone, all pages are read one after another.
     async fn read_first_row(&mut self, metadata: &mut PageMetadata) -> Result<Option<Bytes>> {
         self.spend(1, metadata)?;
-        match self.list.page(1, 1).await {
+        match self.list.probe_page(1, 1).await {
             Ok(page) => Ok(Some(page.elements.into_iter().next().unwrap_or_default())),
             Err(error) if is_refusal(&error) || error.may_be_local() => {
                 self.sequential_pages = u64::MAX;

@@ -41,7 +41,7 @@ const STALE_FOR_EACH_NEW: u64 = 2;
 /// The most gaps that a sweep tries by id before its walk, which comes past the others anyway.
 const MAX_TRIED_ALONE: usize = EXPORT_LIMIT as usize;
 /// The version of the resume tokens that this file seals.
-const POSITION_VERSION: u32 = 2;
+const TOKEN_VERSION: u32 = 2;
 
 /// A walk through the export, in the order in which the pages arrive.
 pub(crate) struct Sweep<'a> {
@@ -435,7 +435,9 @@ impl<'a> Sweep<'a> {
             match self.in_flight.next().await {
                 Some(Arrived::Page(page)) => match *page {
                     (at, list, Ok(step)) => return self.take(at, Some(list), step).await,
-                    (_, _, Err(error)) if self.may_start_again(&error) => return self.start_again().await,
+                    (_, _, Err(error)) if self.may_start_again(&error) => {
+                        return self.restart_from_first_page().await;
+                    }
                     // Wait for the pages in flight, so that what was fetched before a fault is kept.
                     (_, _, Err(error)) => {
                         self.failed.get_or_insert(error);
@@ -499,7 +501,7 @@ impl<'a> Sweep<'a> {
                 return Ok(Batch { records: batch.records, page: batch.page, ..Batch::default() });
             }
             self.seen.unread.extend(unread);
-            return self.restart(why, batch).await;
+            return self.restart_without(why, batch).await;
         }
         if batch.page.features.lacks(DATES) {
             self.features.set(DATES, false);
@@ -588,7 +590,7 @@ impl<'a> Sweep<'a> {
             newest_change: self.seen.newest_change.map(Timestamp::microseconds),
             unread: self.seen.unread.clone(),
         };
-        let sealed = ResumeToken::seal(NAME, POSITION_VERSION, self.scope.clone(), &position)?;
+        let sealed = ResumeToken::seal(NAME, TOKEN_VERSION, self.scope.clone(), &position)?;
         Ok(Checkpoint::At(sealed))
     }
 
@@ -642,7 +644,7 @@ impl<'a> Sweep<'a> {
     }
 
     /// Restarts from the beginning with a single list, without what the deployment ignores.
-    async fn restart(&mut self, why: RestartReason, arrived: Batch) -> Result<Batch> {
+    async fn restart_without(&mut self, why: RestartReason, arrived: Batch) -> Result<Batch> {
         let Batch { records, unchanged, list_rows, page: mut metadata, .. } = arrived;
         metadata.notes.push(why.note().to_owned());
         let feature = match why {
@@ -672,7 +674,7 @@ impl<'a> Sweep<'a> {
     }
 
     /// Starts again from the first page, which finds out once more what the deployment supports.
-    async fn start_again(&mut self) -> Result<Batch> {
+    async fn restart_from_first_page(&mut self) -> Result<Batch> {
         let gaps = self.abandon_lists().await;
         (self.is_resumed, self.was_cut, self.phase) = (false, false, Phase::Cut);
         self.read_before.clear();
@@ -750,8 +752,8 @@ impl Seen {
 
 /// Opens a resume token. One of version 1 holds the position of a single list.
 fn open(cursor: &ResumeToken, scope: &str) -> Option<SweepPosition> {
-    cursor.open(NAME, POSITION_VERSION, scope).or_else(|| {
-        let position = cursor.open::<CursorPosition>(NAME, POSITION_VERSION - 1, scope)?;
+    cursor.open(NAME, TOKEN_VERSION, scope).or_else(|| {
+        let position = cursor.open::<CursorPosition>(NAME, TOKEN_VERSION - 1, scope)?;
         let segments = vec![SegmentPosition { position: Some(position), ..SegmentPosition::default() }];
         Some(SweepPosition { segments, ..SweepPosition::default() })
     })

@@ -358,7 +358,7 @@ pub(crate) struct MigrationArgs {
     /// Only conversations with this status, such as `ended` or `taken_over`
     #[arg(long, value_parser = parse_status)]
     pub(crate) status: Option<Status>,
-    /// Only conversations with `positive` or `negative` feedback, on the conversation or on one of its messages
+    /// Only conversations with `positive` or `negative` feedback on the conversation, or else on its messages: one negative message decides
     #[arg(long, value_parser = parse_feedback)]
     pub(crate) feedback: Option<Feedback>,
     /// Only conversations with at least this many messages

@@ -14,7 +14,7 @@ pub(crate) enum Exit {
     /// The command or the config is wrong.
     Usage = 2,
     /// Some sources failed, or fewer conversations arrived than the vendor counts.
-    Partial = 3,
+    Incomplete = 3,
     /// Nothing was archived: every source failed.
     Failed = 4,
     /// The vendor or the network failed; a retry may help.
@@ -47,7 +47,7 @@ impl Exit {
             ErrorKind::Damaged => Self::Damaged,
             ErrorKind::Interrupted => Self::Interrupted,
             ErrorKind::Budget => Self::Budget,
-            ErrorKind::Malformed | ErrorKind::TooLarge | ErrorKind::Incomplete => Self::Partial,
+            ErrorKind::Malformed | ErrorKind::TooLarge | ErrorKind::Incomplete => Self::Incomplete,
             _ if error.is_transient() => Self::Transient,
             _ if error.is_permanent() => Self::Permanent,
             _ => Self::Unexpected,
@@ -60,13 +60,13 @@ impl Exit {
             ([], _) => Self::Complete,
             ([only], 1) => Self::of_error(only),
             (errors, all) if errors.len() == all => Self::Failed,
-            _ => Self::Partial,
+            _ => Self::Incomplete,
         }
     }
 
     /// Returns the exit after runs of one or several sources.
     ///
-    /// With one source, it is that source's error class. With several, it is `Partial`, or `Failed` if every source
+    /// With one source, it is that source's error class. With several, it is `Incomplete`, or `Failed` if every source
     /// failed and nothing was archived. A spent budget is not a failure.
     pub(crate) fn of_outcomes(outcomes: &[Outcome]) -> Self {
         if outcomes.iter().any(|outcome| outcome.verdict == Verdict::Interrupted) {
@@ -81,15 +81,15 @@ impl Exit {
             (bad, all) if bad.len() == all && bad.iter().all(|outcome| outcome.progress.received == 0) => {
                 Self::Failed
             }
-            _ => Self::Partial,
+            _ => Self::Incomplete,
         }
     }
 
     fn of_outcome(outcome: &Outcome) -> Self {
-        let Some(error) = &outcome.error else { return Self::Partial };
+        let Some(error) = &outcome.error else { return Self::Incomplete };
         let reached_the_end = error.kind() == ErrorKind::Incomplete;
         match Self::of_error(error) {
-            Self::Partial if outcome.progress.received == 0 && !reached_the_end => Self::Failed,
+            Self::Incomplete if outcome.progress.received == 0 && !reached_the_end => Self::Failed,
             exit => exit,
         }
     }

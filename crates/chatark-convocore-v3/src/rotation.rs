@@ -7,7 +7,7 @@ use crate::descriptor::DESCRIPTOR;
 use crate::list::{ListCursor, ListPage, ListProblem, ListWalk};
 
 /// The version of the sealed cursors of the rotation.
-const CURSOR_VERSION: u32 = 1;
+const TOKEN_VERSION: u32 = 1;
 const SCOPE: &str = "list";
 
 /// A walk through the list that goes on where the pull before it stopped, and at the end begins again once.
@@ -26,7 +26,7 @@ impl RotationWalk {
     /// Begins at a saved cursor, or after the newest pages.
     pub(crate) fn new(saved: Option<&ResumeToken>, newest_end: ListCursor) -> Self {
         let saved: Option<ListCursor> =
-            saved.and_then(|token| token.open(DESCRIPTOR.name, CURSOR_VERSION, SCOPE));
+            saved.and_then(|token| token.open(DESCRIPTOR.name, TOKEN_VERSION, SCOPE));
         let saved = saved.filter(|cursor| *cursor != ListCursor::default());
         let is_saved = saved.is_some();
         let start = saved.unwrap_or_else(|| newest_end.clone());
@@ -60,5 +60,5 @@ impl RotationWalk {
 
 /// Seals a cursor for the next pull.
 pub(crate) fn seal(cursor: &ListCursor) -> Result<ResumeToken> {
-    ResumeToken::seal(DESCRIPTOR.name, CURSOR_VERSION, SCOPE.to_owned(), cursor)
+    ResumeToken::seal(DESCRIPTOR.name, TOKEN_VERSION, SCOPE.to_owned(), cursor)
 }

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use crate::descriptor::DESCRIPTOR;
 
 /// The version of the sealed states.
-const CURSOR_VERSION: u32 = 1;
+const TOKEN_VERSION: u32 = 1;
 
 /// The state of a walk through the export, which is sealed in a resume token. Times are in seconds.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -29,12 +29,12 @@ pub(crate) struct WalkState {
 impl WalkState {
     /// Seals the state for the scope of a request.
     pub(crate) fn seal(&self, scope: &str) -> Result<ResumeToken> {
-        ResumeToken::seal(DESCRIPTOR.name, CURSOR_VERSION, scope.to_owned(), self)
+        ResumeToken::seal(DESCRIPTOR.name, TOKEN_VERSION, scope.to_owned(), self)
     }
 
     /// Opens a resume token of the same scope.
     pub(crate) fn open(token: Option<&ResumeToken>, scope: &str) -> Option<Self> {
-        token?.open(DESCRIPTOR.name, CURSOR_VERSION, scope)
+        token?.open(DESCRIPTOR.name, TOKEN_VERSION, scope)
     }
 }
 

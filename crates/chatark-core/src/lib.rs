@@ -1,7 +1,7 @@
 //! The shared model of Chatark, and the traits between its crates.
 //!
-//! A provider reads raw records and a mapper turns them into the model of this crate; the archive keeps both; writers,
-//! reports and migrations read only the model. To add a vendor, implement [`Provider`] and [`Mapper`].
+//! A provider reads raw records and a mapper turns them into the model of this crate; the archive keeps both; exports,
+//! reports and migrations never read raw records. To add a vendor, implement [`Provider`] and [`Mapper`].
 //!
 //! **This crate never performs I/O.** It knows no runtime, no HTTP, no database, no terminal and no vendor.
 

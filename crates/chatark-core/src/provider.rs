@@ -33,10 +33,10 @@ pub trait Provider: fmt::Debug + Send + Sync {
     /// Returns what this kind of provider is and can do.
     fn descriptor(&self) -> &'static Descriptor;
 
-    /// Checks the key, the plan, the region and the agent id with one cheap request, which costs no metered quota.
+    /// Checks the key, the plan, the region and the agent id with one cheap request. As far as the vendor documents, it costs no metered quota.
     async fn check(&self) -> Result<AgentInfo>;
 
-    /// Estimates the cost of a pull of conversations with a few cheap requests, which cost no metered quota.
+    /// Estimates the cost of a pull of conversations with some cheap requests. As far as the vendor documents, they cost no metered quota.
     async fn estimate(&self, request: &ReadRequest) -> Result<Estimate>;
 
     /// Streams raw records in batches.
@@ -53,8 +53,8 @@ pub trait Provider: fmt::Debug + Send + Sync {
         Ok(Batch::default())
     }
 
-    /// Returns how many unseen records are looked for at most after one sweep. The rest stay unseen, and come first
-    /// after the next sweep.
+    /// Returns how many unseen records [`Self::find_unseen`] is given at most after one sweep. The rest stay unseen, and
+    /// come first after the next sweep.
     fn max_unseen(&self) -> usize {
         usize::MAX
     }

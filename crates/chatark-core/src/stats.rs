@@ -56,7 +56,7 @@ pub struct ConversationStats {
     /// Seconds that each response of the bot took.
     pub bot_responses: Vec<f64>,
     /// Seconds that each response of a human agent took.
-    pub agent_responses: Vec<f64>,
+    pub human_agent_responses: Vec<f64>,
     /// Seconds from the beginning of the conversation to its last activity.
     pub duration_seconds: Option<f64>,
     /// Answers of the bot with positive feedback.
@@ -218,7 +218,7 @@ impl ConversationStats {
             previous.filter(|previous| previous.role == Role::User).and_then(|previous| previous.created_at);
         let seconds = seconds_between(asked_at, message.created_at);
         let is_bot = message.role == Role::Assistant;
-        (if is_bot { &mut self.bot_responses } else { &mut self.agent_responses }).extend(seconds);
+        (if is_bot { &mut self.bot_responses } else { &mut self.human_agent_responses }).extend(seconds);
     }
 }
 
@@ -308,7 +308,7 @@ mod tests {
             message(Role::User, None),
             message(Role::Assistant, Some(320)),
         ]);
-        assert_eq!((found.bot_responses, found.agent_responses), (vec![2.0], vec![300.0]));
+        assert_eq!((found.bot_responses, found.human_agent_responses), (vec![2.0], vec![300.0]));
     }
 
     #[test]
@@ -339,7 +339,7 @@ mod tests {
         let found = stats(vec![message(Role::User, Some(0)), note, message(Role::Assistant, Some(9))]);
         assert_eq!((found.messages, found.internal_notes, found.human_agent_messages), (3, 1, 0));
         assert_eq!((found.first_response_seconds, found.bot_responses), (Some(9.0), vec![9.0]));
-        assert!(found.agent_responses.is_empty());
+        assert!(found.human_agent_responses.is_empty());
     }
 
     #[test]

@@ -94,7 +94,7 @@ impl EndedRun {
         clock: &Clock,
     ) -> Result<Vec<UnseenRecord>> {
         if self.run.counts.page.covers_everything {
-            self.run.record_full_read();
+            self.run.set_full_mode();
         }
         archive.unmark_returned(&mut self.run)?;
         let is_proof = self.verdict.is_good() && end_policy.listed_everything(self.run.mode());

@@ -340,7 +340,7 @@ impl Puller {
             accept_missing: self.pull.accept_missing,
             accept_gaps: self.pull.accept_gaps,
         };
-        let resume_from = resume.map(|resume| resume.cursor);
+        let resume_from = resume.map(|resume| resume.resume_token);
         let request = ReadRequest { resume_from, held, ..request };
         Ok(StartedRun { run, request, preparer, end_policy })
     }

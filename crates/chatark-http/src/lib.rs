@@ -8,10 +8,10 @@
 //! | retry | `retry` | repeats while the failure is transient, attempts remain, and repeating is safe: a call that creates is repeated only if it certainly had no effect; waits for `Retry-After`, else the rate limit's reset, else with backoff |
 //! | build | `request` | percent-encodes path and query, adds headers and the key |
 //! | permit | `rate_limiter` | waits until the account's rate limit allows a request; shared by all sources with the same key |
-//! | budget | `budget` | takes one request from what the run may spend; waits and successful responses end with its time |
+//! | budget | `budget` | takes one request from what the run may spend; no wait and no successful response outlasts its time |
 //! | send | `transport` | carries the request, over the network or to a simulation in this process |
 //! | learn | `dialect` | reads the rate limit from the headers |
-//! | classify | `attempt` | lets the vendor's [`Dialect`] parse an error |
+//! | classify | `attempt`, `classify` | lets the vendor's [`Dialect`] parse an error |
 //! | read | `response`, `array` | limits the body after decompression; a body that was cut off is a transient failure |
 //! | decode | `json` | decodes JSON; an error names the JSON path of what could not be read |
 //!

@@ -227,7 +227,7 @@ impl Serialize for WireContent<'_> {
             .0
             .iter()
             .filter_map(|content| match content {
-                Content::Text(text) | Content::HttpEvent { text, .. } => Some(text.as_str()),
+                Content::Text(text) | Content::Notice { text, .. } => Some(text.as_str()),
                 _ => None,
             })
             .collect();

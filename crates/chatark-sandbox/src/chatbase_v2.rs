@@ -477,7 +477,7 @@ fn is_shown(content: &Content) -> bool {
     matches!(
         content,
         Content::Text(_)
-            | Content::HttpEvent { .. }
+            | Content::Notice { .. }
             | Content::ToolCall { .. }
             | Content::ToolResult { .. }
             | Content::Unknown { .. }
@@ -488,7 +488,7 @@ impl Serialize for WirePart<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let mut map = serializer.serialize_map(None)?;
         match self.content {
-            Content::Text(text) | Content::HttpEvent { text, .. } => {
+            Content::Text(text) | Content::Notice { text, .. } => {
                 map.serialize_entry("type", "text")?;
                 map.serialize_entry("text", text)?;
             }

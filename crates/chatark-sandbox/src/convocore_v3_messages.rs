@@ -88,7 +88,7 @@ impl<'a> ConvocoreMessage<'a> {
                 Content::File { .. } => "file",
                 Content::Audio { .. } => "VoiceNote",
                 Content::Form { .. } => "form",
-                Content::HttpEvent { level, .. } => return Cow::Owned(format!("info:{level}")),
+                Content::Notice { level, .. } => return Cow::Owned(format!("info:{level}")),
                 Content::Event { kind } | Content::Unknown { kind, .. } => kind,
                 _ => "text",
             },
@@ -127,7 +127,7 @@ impl<'a> ConvocoreMessage<'a> {
         match self {
             Self::Text(text) => (*text).to_owned(),
             Self::Visual { text, .. } => text.unwrap_or_default().to_owned(),
-            Self::Other(Content::HttpEvent { text, .. }) => text.clone(),
+            Self::Other(Content::Notice { text, .. }) => text.clone(),
             Self::Other(Content::Unknown { kind, data }) if kind.starts_with("info:") => {
                 let text = data.as_str().or_else(|| data.get("message")?.as_str());
                 text.unwrap_or_default().to_owned()
@@ -265,7 +265,7 @@ fn other_payload(content: &Content) -> Option<Value> {
         Content::Audio { url, transcript: None } => json!(url),
         Content::Audio { url, transcript } => json!({ "url": url, "transcription": transcript }),
         Content::Form { title, fields } => form_payload(title.as_deref(), fields),
-        Content::HttpEvent { text, .. } => json!(text),
+        Content::Notice { text, .. } => json!(text),
         Content::Event { .. } => json!({}),
         Content::Unknown { data, .. } if data.is_null() => return None,
         Content::Unknown { data, .. } => data.clone(),

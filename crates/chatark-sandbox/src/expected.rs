@@ -171,7 +171,7 @@ impl Message {
     /// Returns whether Chatbase's first API shows the message: it hides messages that only call a tool.
     pub(crate) fn is_shown_by_chatbase_v1(&self) -> bool {
         self.content.iter().any(|content| {
-            matches!(content, Content::Text(_) | Content::HttpEvent { .. } | Content::Unknown { .. })
+            matches!(content, Content::Text(_) | Content::Notice { .. } | Content::Unknown { .. })
         })
     }
 
@@ -291,7 +291,7 @@ fn convocore_status(status: Status) -> &'static str {
 
 fn chatbase_part(content: &Content) -> Option<&'static str> {
     match content {
-        Content::Text(_) | Content::HttpEvent { .. } => Some("text"),
+        Content::Text(_) | Content::Notice { .. } => Some("text"),
         Content::ToolCall { .. } => Some("tool_call"),
         Content::ToolResult { .. } => Some("tool_result"),
         Content::Unknown { .. } => Some("other"),
@@ -303,7 +303,7 @@ fn joined_text(content: &[Content]) -> String {
     let texts: Vec<&str> = content
         .iter()
         .filter_map(|content| match content {
-            Content::Text(text) | Content::HttpEvent { text, .. } => Some(text.as_str()),
+            Content::Text(text) | Content::Notice { text, .. } => Some(text.as_str()),
             _ => None,
         })
         .collect();

@@ -416,7 +416,7 @@ fn rich_contents(image: &str) -> Vec<Content> {
             url: "https://cdn.example.com/manual.pdf".to_owned(),
             name: Some("manual.pdf".to_owned()),
         },
-        Content::HttpEvent { level: "success".to_owned(), text: "Successfully submitted".to_owned() },
+        Content::Notice { level: "success".to_owned(), text: "Successfully submitted".to_owned() },
     ]
 }
 

@@ -138,7 +138,7 @@ pub enum Content {
         fields: Vec<(String, Option<String>)>,
     },
     /// A notice that the chat window shows, such as `success`.
-    HttpEvent {
+    Notice {
         /// The kind of notice: default, success, danger or primary.
         level: String,
         /// What it says.

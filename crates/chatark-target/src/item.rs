@@ -10,9 +10,9 @@ use serde::Serialize;
 pub enum DataKind {
     /// Conversations with their messages.
     History,
-    /// The people who wrote them.
+    /// People: the customers of conversations, and contacts and leads that are listed.
     Contacts,
-    /// What another bot can learn from them: questions and their answers.
+    /// What another bot can learn from conversations: questions and their answers.
     Knowledge,
 }
 

@@ -1,4 +1,4 @@
-//! The loss report: what becomes of each field in a migration, counted over the conversations that are migrated.
+//! The loss report: what becomes of each field in a migration, counted over the items that are migrated.
 
 use std::collections::BTreeMap;
 

@@ -575,7 +575,7 @@ fn each_stream_resumes_from_its_own_checkpoint_in_the_same_scope() {
     // A new process, which remembers nothing.
     env.archive = Archive::open(&path, noon()).unwrap();
     let place = |env: &TestEnvironment, stream| {
-        env.archive.resume_point(source, stream, "all").unwrap().map(|resume| resume.cursor)
+        env.archive.resume_point(source, stream, "all").unwrap().map(|resume| resume.resume_token)
     };
     assert_eq!(place(&env, Stream::Leads), Some(cursor(1)));
     assert_eq!(place(&env, Stream::Contacts), Some(cursor(2)));

@@ -286,7 +286,7 @@ fn an_unfinished_sweep_of_the_previous_layout_resumes_with_its_sightings() {
         assert_eq!(archive.resume_point(source, stream, SCOPE).unwrap(), None);
     }
     let resume = archive.resume_point(source, Stream::Conversations, SCOPE).unwrap().unwrap();
-    assert_eq!((&resume.cursor, resume.saved_at.is_some()), (&cursor(4), true));
+    assert_eq!((&resume.resume_token, resume.saved_at.is_some()), (&cursor(4), true));
     let mut run = archive.begin_run(source, &start("pull", SCOPE, Some(&resume))).unwrap();
     assert_eq!((run.counts.seen, run.counts.total_first), (1, Some(2)));
     let unchanged = ["a", "b"].map(|id| WriteOp::Unchanged(RecordId::new(id)));

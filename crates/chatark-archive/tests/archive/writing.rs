@@ -159,7 +159,7 @@ fn a_checkpoint_is_saved_with_its_batch_and_dropped_at_the_end() {
     env.commit_page(&mut run, batch, &at(1), &page(7)).unwrap();
     env.commit(&mut run, vec![written("c", "three")]);
     let resume = env.archive.resume_point(source, Stream::Conversations, SCOPE).unwrap().unwrap();
-    assert_eq!((&resume.cursor, resume.saved_at), (&cursor(1), Some(noon())));
+    assert_eq!((&resume.resume_token, resume.saved_at), (&cursor(1), Some(noon())));
     assert_eq!(env.archive.resume_point(source, Stream::Conversations, "another scope").unwrap(), None);
     assert_eq!(env.status().unfinished, [SCOPE]);
 
@@ -169,7 +169,7 @@ fn a_checkpoint_is_saved_with_its_batch_and_dropped_at_the_end() {
     assert_eq!((resumed.counts.received, resumed.counts.added), (0, 0));
     env.commit_page(&mut resumed, vec![written("c", "three")], &at(2), &page(9)).unwrap();
     let again = env.archive.resume_point(source, Stream::Conversations, SCOPE).unwrap().unwrap();
-    assert_eq!(again.cursor, cursor(2));
+    assert_eq!(again.resume_token, cursor(2));
     env.commit_page(&mut resumed, vec![written("d", "four")], &Checkpoint::End, &page(9)).unwrap();
     assert_eq!(env.archive.resume_point(source, Stream::Conversations, SCOPE).unwrap(), None);
     assert_eq!(env.status().unfinished, [""; 0]);
@@ -199,7 +199,7 @@ fn checkpoints_of_other_scopes_and_sources_are_left_alone() {
     env.archive.delete_checkpoint(shop, Stream::Conversations, "since").unwrap();
     assert_eq!(env.archive.unfinished_scopes(shop, Stream::Conversations).unwrap(), [""; 0]);
     assert_eq!(
-        env.archive.resume_point(help, Stream::Conversations, "all").unwrap().unwrap().cursor,
+        env.archive.resume_point(help, Stream::Conversations, "all").unwrap().unwrap().resume_token,
         cursor(3)
     );
 }
@@ -248,7 +248,11 @@ fn a_batch_that_fails_leaves_neither_conversations_nor_checkpoint() {
         assert_eq!(write_counts(&run.counts), [3, 1, 0], "{table}");
         assert_eq!((run.counts.seen, run.counts.repeated), (3, 1), "{table}");
         assert_eq!(
-            env.archive.resume_point(run.source(), Stream::Conversations, SCOPE).unwrap().unwrap().cursor,
+            env.archive
+                .resume_point(run.source(), Stream::Conversations, SCOPE)
+                .unwrap()
+                .unwrap()
+                .resume_token,
             cursor(2),
             "{table}"
         );

@@ -75,7 +75,7 @@ pub(crate) fn export(
         }
         ui.info_undated(manifest.undated_left_out);
     } else if exit == Exit::Complete {
-        exit = Exit::Partial;
+        exit = Exit::Incomplete;
     }
     let folder = manifest.is_some().then(|| folder.display().to_string());
     let result = ExportResult { pull, folder, manifest, exit_code: exit.code() };

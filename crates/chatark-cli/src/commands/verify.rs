@@ -229,11 +229,11 @@ fn exit_of(verification: &Verification, recounts: &Recounts) -> Exit {
     match recounts.as_slice() {
         [(_, Err(error))] => return Exit::of_error(error),
         recounts if recounts.iter().any(|(_, found)| found.as_ref().map_or(true, differs)) => {
-            return Exit::Partial;
+            return Exit::Incomplete;
         }
         _ => {}
     }
-    if any_source(|found| found.outdated > 0) { Exit::Partial } else { Exit::Complete }
+    if any_source(|found| found.outdated > 0) { Exit::Incomplete } else { Exit::Complete }
 }
 
 fn show_next_step(verification: &Verification, exit: Exit, ui: &Ui) {
@@ -241,10 +241,10 @@ fn show_next_step(verification: &Verification, exit: Exit, ui: &Ui) {
         Exit::Damaged => ui.hint(
             "keep the file and restore a backup, or run `chatark pull --full` to fetch what the vendors still have",
         ),
-        Exit::Partial if verification.sources.iter().any(|found| found.outdated > 0) => {
+        Exit::Incomplete if verification.sources.iter().any(|found| found.outdated > 0) => {
             ui.hint("run `chatark rebuild`: it maps the archived bytes again");
         }
-        Exit::Partial => ui.hint("run `chatark pull`: it fetches what is new; what two full sweeps in a row do not show is marked as missing"),
+        Exit::Incomplete => ui.hint("run `chatark pull`: it fetches what is new; what two full sweeps in a row do not show is marked as missing"),
         _ => {}
     }
 }

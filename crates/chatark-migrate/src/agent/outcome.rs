@@ -27,7 +27,7 @@ pub struct ItemCounts {
 /// What the target shows at the end of a run, compared with the ledger.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub struct ReadBack {
-    /// The number of items in the ledger, of this run and earlier ones.
+    /// The number of items that the ledger calls done, of this run and earlier ones.
     pub expected: u64,
     /// How many of them the target shows.
     pub found: u64,

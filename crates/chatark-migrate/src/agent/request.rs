@@ -50,7 +50,7 @@ impl<'a> Requests<'a> {
             match error {
                 error if error.is_ambiguous() => RequestOutcome::ambiguous(&items, error),
                 error if !is_refusal(&error) => {
-                    RequestOutcome::fatal(error).merge(self.delete_unsent(&items))
+                    RequestOutcome::fatal(error).merge(self.delete_without_effect(&items))
                 }
                 _ if items.len() > 1 => {
                     let second = items.split_off(items.len() / 2);
@@ -68,7 +68,7 @@ impl<'a> Requests<'a> {
             outcome.fatal = outcome.refusal.take();
         }
         if outcome.fatal.is_some() || self.stop.is_cancelled() {
-            return outcome.merge(self.delete_unsent(&second));
+            return outcome.merge(self.delete_without_effect(&second));
         }
         outcome.merge(self.create(second).await)
     }
@@ -132,7 +132,7 @@ impl<'a> Requests<'a> {
     }
 
     /// Deletes items from the ledger that have certainly had no effect at the target.
-    fn delete_unsent(self, items: &[OutboundItem]) -> RequestOutcome {
+    fn delete_without_effect(self, items: &[OutboundItem]) -> RequestOutcome {
         RequestOutcome::default().or_ledger_error(self.ledger.delete(items))
     }
 }

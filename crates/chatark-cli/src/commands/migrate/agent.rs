@@ -163,7 +163,7 @@ fn exit_of(results: &[KindResult]) -> Exit {
     match results.iter().find_map(|result| result.error.as_ref()) {
         Some(error) => Exit::of_error(error),
         None if results.iter().all(KindResult::is_complete) => Exit::Complete,
-        None => Exit::Partial,
+        None => Exit::Incomplete,
     }
 }
 
