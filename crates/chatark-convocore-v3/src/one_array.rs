@@ -66,8 +66,7 @@ impl ExportWalk<'_, '_> {
             return self.finish_window(page, &response.envelope).await;
         }
         if self.windows.cap.replace(elements).is_none() {
-            self.windows.are_supported =
-                !ignores_window && self.pull.probe().await? != ProbeResult::WindowIgnored;
+            self.windows.are_supported = !ignores_window && self.supports_windows().await?;
         }
         if self.windows.are_supported && !ignores_window && self.split_window() {
             return self.finish_window(page, &response.envelope).await;
@@ -80,6 +79,15 @@ impl ExportWalk<'_, '_> {
     /// Reads the rest of the conversations by the list, after a response without paging keys broke off.
     pub(crate) async fn read_after_break(&mut self, failure: Error) -> Result<Step> {
         self.read_by_list(Some(failure)).await
+    }
+
+    /// Returns whether the deployment regards windows of time. What a probe brings again is not archived again.
+    async fn supports_windows(&mut self) -> Result<bool> {
+        self.pull.send_queued().await;
+        let supports = self.pull.probe().await? != ProbeResult::WindowIgnored;
+        let seen = &self.seen;
+        self.pull.retain_queued(|record| record.id.as_ref().is_none_or(|id| !seen.has(id.as_str())));
+        Ok(supports)
     }
 
     /// Returns whether a response may be cut short: it has as many elements as a typical page, or its text names a

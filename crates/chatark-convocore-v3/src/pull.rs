@@ -151,6 +151,11 @@ impl<'a> Pull<'a> {
         self.sender.send(batch).await;
     }
 
+    /// Drops queued records that are not to be archived.
+    pub(crate) fn retain_queued(&mut self, keep: impl FnMut(&Record) -> bool) {
+        self.queued.retain(keep);
+    }
+
     /// Sends the queued records once they fill a batch.
     pub(crate) async fn send_when_full(&mut self) {
         const BATCH_BYTES: usize = 128 << 10;
