@@ -30,9 +30,9 @@ pub enum WriteOp {
     /// A document with its parts, written if the archive has other bytes.
     Document(Box<EncodedDocument>),
     /// A document that is archived already, byte for byte.
-    Held(HashedDocument),
+    SameBytes(HashedDocument),
     /// A document that the vendor lists in the state that is archived already.
-    Unchanged(RecordId),
+    ListedUnchanged(RecordId),
     /// A document outside the requested window or channel: counted, and not archived.
     Outside(HashedDocument),
     /// One record of a document whose parts are listed separately: the document is mapped again from all of its records.
@@ -224,11 +224,11 @@ impl<'a> BatchWriter<'a> {
     fn sighting(&mut self, op: &WriteOp) -> Option<(RecordId, u64)> {
         match op {
             WriteOp::Document(document) => Some((document.own.id.clone(), document.size())),
-            WriteOp::Held(document) | WriteOp::Outside(document) => {
+            WriteOp::SameBytes(document) | WriteOp::Outside(document) => {
                 Some((document.own().id().clone(), document.size()))
             }
             // The vendor has the record, although it cannot return it.
-            WriteOp::Unchanged(id)
+            WriteOp::ListedUnchanged(id)
             | WriteOp::PassedOver(id)
             | WriteOp::Gap(Gap { bounds: GapBounds::Record { id }, .. }) => Some((id.clone(), 0)),
             WriteOp::SeparateRecord { record, .. } if self.is_counted(record) => {
@@ -262,7 +262,7 @@ impl<'a> BatchWriter<'a> {
     fn write(&mut self, op: WriteOp) -> Result<()> {
         match op {
             WriteOp::Outside(_) => self.counts.outside += 1,
-            WriteOp::Held(_) | WriteOp::Unchanged(_) => self.counts.unchanged += 1,
+            WriteOp::SameBytes(_) | WriteOp::ListedUnchanged(_) => self.counts.unchanged += 1,
             WriteOp::Document(document) => self.write_document(&document)?,
             WriteOp::SeparateRecord { record, document } => self.write_separate_record(record, document)?,
             WriteOp::ListRow(row) => self.write_list_row(&row)?,

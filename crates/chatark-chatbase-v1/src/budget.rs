@@ -51,7 +51,7 @@ impl RequestBudget {
         self.pages.clear();
     }
 
-    /// Notes how many rows the host puts on a page.
+    /// Notes how many rows the deployment puts on a page.
     pub(crate) fn note_page_size(&mut self, rows_per_page: Option<u64>) {
         self.rows_per_page = self.rows_per_page.max(rows_per_page.unwrap_or(0));
     }

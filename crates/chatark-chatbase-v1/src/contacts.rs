@@ -62,7 +62,7 @@ impl<'a> ContactWalk<'a> {
         }
     }
 
-    /// Returns the note to the user that the host sends the first page again.
+    /// Returns the note to the user that the deployment sends the first page again.
     fn repetition_note(&self) -> String {
         format!(
             "this host sends the same page of {} for every page number: there may be more of them",
@@ -175,7 +175,7 @@ impl Walk for ContactWalk<'_> {
             found.gaps.clear();
         } else {
             self.budget.count_failing_page(&keys, rows);
-            // Of a host that is not known yet, rows of later pages were read too. They do not show a repeated page.
+            // Of a deployment that is not known yet, rows of later pages were read too. They do not show a repeated page.
             self.previous_keys = if rows_per_page.is_some() { keys } else { Vec::new() };
         }
         self.is_resuming = false;

@@ -10,7 +10,7 @@ use crate::list::{NumberedList, key};
 
 /// The first position that is not searched.
 const TOO_FAR: u64 = 1 << 40;
-/// The size of a page if the request has none, by the vendor's documents. A host that gives fewer rows to a larger
+/// The size of a page if the request has none, by the vendor's documents. A deployment that gives fewer rows to a larger
 /// request has no more.
 const DEFAULT_SIZE: u64 = 10;
 
@@ -19,7 +19,7 @@ pub(crate) struct ListCounter<'a> {
     pub(crate) list: NumberedList<'a>,
     /// The number of requests so far.
     pub(crate) requests: u64,
-    /// How many rows the host gave for each page of one row.
+    /// How many rows the deployment gave for each page of one row.
     lengths: BTreeMap<u64, u64>,
 }
 
@@ -38,9 +38,9 @@ impl<'a> ListCounter<'a> {
         Self { list, requests: 0, lengths: BTreeMap::new() }
     }
 
-    /// Returns how many conversations there are, or `None` if the host ignores the page number.
+    /// Returns how many conversations there are, or `None` if the deployment ignores the page number.
     ///
-    /// Some hosts send the last page for every later number: its row then comes a second time.
+    /// Some deployments send the last page for every later number: its row then comes a second time.
     pub(crate) async fn count(&mut self) -> Result<Option<u64>> {
         let mut found = self.at(1).await?;
         if found == AtPosition::Nothing {
@@ -81,7 +81,7 @@ impl<'a> ListCounter<'a> {
         Ok(Some(self.rows_until(if last.is_some() { too_many } else { some })))
     }
 
-    /// Returns how many rows there are up to a page. A host that ignores `size` gives more than one for each.
+    /// Returns how many rows there are up to a page. A deployment that ignores `size` gives more than one for each.
     fn rows_until(&self, page: u64) -> u64 {
         let length = |page| self.lengths.get(&page).copied().unwrap_or(1).max(1);
         (page - 1).saturating_mul(length(1)) + length(page)

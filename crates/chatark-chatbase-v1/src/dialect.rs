@@ -1,4 +1,4 @@
-//! How Chatbase v1 reports errors: as `{"message"}`. Compatible hosts may report them as v2 does.
+//! How Chatbase v1 reports errors: as `{"message"}`. Compatible deployments may report them as v2 does.
 
 use chatark_http::{ApiError, Dialect};
 

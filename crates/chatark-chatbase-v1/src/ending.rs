@@ -7,7 +7,7 @@ use crate::list::{NumberedList, Rows};
 use crate::parameters::Parameters;
 use crate::sizes::row_at;
 
-/// The size of a page if the request has none, by the vendor's documents. A host that gives fewer rows to a larger
+/// The size of a page if the request has none, by the vendor's documents. A deployment that gives fewer rows to a larger
 /// request has no more.
 const DEFAULT_SIZE: u64 = 10;
 
@@ -23,11 +23,11 @@ const MAX_POSITION: u64 = 3;
 /// What a page means that repeats the first one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Repetition {
-    /// The list has one page, and the host sends the last page for every later number.
+    /// The list has one page, and the deployment sends the last page for every later number.
     OnePage,
-    /// The host ignores the page number, and the page is not full: there may be more.
+    /// The deployment ignores the page number, and the page is not full: there may be more.
     Doubtful,
-    /// The host ignores the page number, and the page is full.
+    /// The deployment ignores the page number, and the page is full.
     NumberIgnored,
 }
 
@@ -48,7 +48,7 @@ pub(crate) fn is_full(keys: &[u64], rows_per_page: u64) -> bool {
 }
 
 /// Returns whether a page is the last one once more, although rows that change places make it look like another one: it
-/// is as short as the page before it, and the host answers as many rows where nothing can be. Also returns how many
+/// is as short as the page before it, and the deployment answers as many rows where nothing can be. Also returns how many
 /// requests that took.
 pub(crate) async fn is_last_page_again(
     list: &NumberedList<'_>,
@@ -67,7 +67,7 @@ pub(crate) async fn is_last_page_again(
     }
 }
 
-/// Returns whether a host sends its last page for every later number: it gives rows where nothing can be, and others
+/// Returns whether a deployment sends its last page for every later number: it gives rows where nothing can be, and others
 /// as the first and the second page of one row. Also returns how many requests that took.
 pub(crate) async fn repeats_its_last_page(list: &NumberedList<'_>) -> Result<(bool, u64)> {
     match list.probe_page(list.largest_page(), BEYOND_ANY_END).await {
@@ -80,7 +80,7 @@ pub(crate) async fn repeats_its_last_page(list: &NumberedList<'_>) -> Result<(bo
     Ok((honours_page_number, 1 + asked))
 }
 
-/// Returns whether a host counts pages: it then gives different rows as the first pages of one row. Also returns how
+/// Returns whether a deployment counts pages: it then gives different rows as the first pages of one row. Also returns how
 /// many requests that took.
 async fn honours_page_number(list: &NumberedList<'_>) -> Result<(bool, u64)> {
     let head = row_at(list, 1).await?;

@@ -28,7 +28,7 @@ pub(crate) struct FailingPage<'a> {
     pub(crate) number: u64,
     /// The size that the walk asks for.
     pub(crate) size: u64,
-    /// How many rows the host puts on a page, if the walk has seen one.
+    /// How many rows the deployment puts on a page, if the walk has seen one.
     pub(crate) rows_per_page: Option<u64>,
     /// A page that the walk could read.
     pub(crate) last_readable: Option<PageAddress>,
@@ -40,9 +40,9 @@ pub(crate) struct FailingPage<'a> {
 #[derive(Debug, Default)]
 pub(crate) struct FailingPages {
     consecutive: u32,
-    /// Whether the host was seen to give as many rows as are asked for.
+    /// Whether the deployment was seen to give as many rows as are asked for.
     is_exact: bool,
-    /// The rows that were read of the pages before, if they failed and the host was not known yet.
+    /// The rows that were read of the pages before, if they failed and the deployment was not known yet.
     before: HashSet<u64>,
     /// How many failures are left to all pages together.
     failures_left: u32,
@@ -56,14 +56,14 @@ pub(crate) struct PassedPage {
     pub(crate) found: SpanOutcome,
     /// How many rows the page holds, read or not.
     pub(crate) rows: u64,
-    /// How many rows the host puts on a page, if that is sure.
+    /// How many rows the deployment puts on a page, if that is sure.
     pub(crate) rows_per_page: Option<u64>,
     /// The keys of the rows that were read.
     pub(crate) keys: Vec<u64>,
     /// The page as a gap, which it is only if rows change places: it failed, and then it or each of its parts could be
     /// read.
     pub(crate) unproven: Option<Gap>,
-    /// Whether it repeats the page before it, as the last page of a list does on some hosts.
+    /// Whether it repeats the page before it, as the last page of a list does on some deployments.
     pub(crate) is_repeated: bool,
     /// Whether nothing follows it, or the rest is given up.
     pub(crate) is_last: bool,
@@ -132,7 +132,7 @@ impl FailingPages {
         let layout = self.layout(list, &page, &next).await?;
         let span = Span::of_page(layout.rows_per_page.unwrap_or(page.size), page.number);
         let mut failures = MAX_FAILURES.min(self.failures_left);
-        // Before a ceiling, the next page may be refused although the host sends its last page for it, too.
+        // Before a ceiling, the next page may be refused although the deployment sends its last page for it, too.
         if !matches!(next, NextPage::Rows(_)) {
             let (end, asked) = self.end_evidence(list, &page, span).await?;
             requests += asked;
@@ -151,7 +151,7 @@ impl FailingPages {
             }
         }
         let is_full = next.len() > 0 && layout.rows_per_page.is_some();
-        // A host that is not known yet puts at least as many rows on this page as on the next one.
+        // A deployment that is not known yet puts at least as many rows on this page as on the next one.
         let rows_until = if next.len() > 0 { (page.number + 1) * next.len() } else { 0 };
         // Nor fewer than the vendor gives if the request has no size.
         let is_sure = is_full || next.len() == 0;
@@ -175,7 +175,7 @@ impl FailingPages {
         Ok(passed)
     }
 
-    /// Finds out how many rows the host puts on a page, and whether it takes other sizes.
+    /// Finds out how many rows the deployment puts on a page, and whether it takes other sizes.
     async fn layout(
         &self,
         list: &NumberedList<'_>,
@@ -200,7 +200,7 @@ impl FailingPages {
         let position = page.number * layout.rows_per_page.unwrap_or(page.size) + 1;
         let mut begins_there = gives_one_row(list, position, Some(std::slice::from_ref(first))).await?;
         if begins_there && layout.rows_per_page.is_none() {
-            // A host that sends its last row for every later position has it before this one too.
+            // A deployment that sends its last row for every later position has it before this one too.
             layout.requests += 1;
             let before = row_at(list, position - 1).await?;
             begins_there = before.is_some_and(|row| !keys.contains(&row));
@@ -290,7 +290,7 @@ impl FailingPages {
         self.is_exact |= found.is_exact;
         let has_all_rows = has_all_rows || found.gaps.is_empty();
         let rows = if has_all_rows { found.elements.len() as u64 } else { span.len() };
-        // Where a host sends other rows than are asked for, they say nothing about this page.
+        // Where a deployment sends other rows than are asked for, they say nothing about this page.
         let keys = match (is_recovered, is_whole(&found)) {
             (true, _) => found.elements.iter().map(|row| key(row)).collect(),
             (false, true) if !found.is_moving => Vec::new(),
@@ -306,7 +306,7 @@ impl FailingPages {
         Ok(passed)
     }
 
-    /// Returns whether the rows are all of the pages before, of a host whose pages are not known. One that sends its
+    /// Returns whether the rows are all of the pages before, of a deployment whose pages are not known. One that sends its
     /// last page for every later number may do so in another order each time.
     fn is_repeated(&mut self, keys: &[u64], is_unknown: bool) -> bool {
         if !is_unknown {
@@ -319,7 +319,7 @@ impl FailingPages {
     }
 }
 
-/// How a host lays out its pages.
+/// How a deployment lays out its pages.
 struct PageLayout {
     /// How many rows it puts on a page, if that is sure.
     rows_per_page: Option<u64>,
@@ -385,12 +385,12 @@ async fn rows_of_first_page(list: &NumberedList<'_>, size: u64) -> Result<Option
 
 /// What is known of a page that may be past the end of the list.
 enum EndEvidence {
-    /// The host sends its last row for every position of the page.
+    /// The deployment sends its last row for every position of the page.
     LastRow(Bytes),
-    /// The page fails as every page past the end does: a host that sends its last page for every later one fails
+    /// The page fails as every page past the end does: a deployment that sends its last page for every later one fails
     /// there if that page fails.
     Failing,
-    /// Its first three rows, the one in the middle and the last one fail. Where a host refuses pages far past the end,
+    /// Its first three rows, the one in the middle and the last one fail. Where a deployment refuses pages far past the end,
     /// these may all be the last row once more.
     OnlyFailures,
     Unknown,

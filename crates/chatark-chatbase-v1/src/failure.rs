@@ -2,7 +2,7 @@
 
 use chatark_core::Error;
 
-/// The statuses with which hosts refuse a page that they do not have, or a parameter that they do not know.
+/// The statuses with which deployments refuse a page that they do not have, or a parameter that they do not know.
 const REFUSING: [u16; 5] = [400, 404, 410, 416, 422];
 
 /// Returns whether the vendor refused the page or its parameters, and answers other requests.

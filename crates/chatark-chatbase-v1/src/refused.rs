@@ -20,7 +20,7 @@ pub(crate) struct AcceptedParameters {
 }
 
 impl AcceptedParameters {
-    /// Returns whether the refusal meant that nothing matches, as it does on a host without empty pages.
+    /// Returns whether the refusal meant that nothing matches, as it does on a deployment without empty pages.
     pub(crate) fn is_empty(&self) -> bool {
         self.features == Features::default()
     }
@@ -55,7 +55,7 @@ pub(crate) async fn find_refused_parameters(
     if list.parameters.sources.is_some() {
         let sources = Parameters { sources: list.parameters.sources.clone(), ..Parameters::default() };
         let refusal = refusal(&list.with(sources), &mut found.requests).await?;
-        // The channel may have no conversation, for which some hosts have a status of their own.
+        // The channel may have no conversation, for which some deployments have a status of their own.
         if refusal.is_some_and(|refusal| !matches!(refusal.status(), Some(404 | 410 | 416))) {
             found.parameters.sources = None;
             found.features.set(SOURCES, false);

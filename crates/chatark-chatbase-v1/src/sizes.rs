@@ -1,4 +1,4 @@
-//! Whether a host gives as many rows as are asked for: only then are the positions of a smaller page known.
+//! Whether a deployment gives as many rows as are asked for: only then are the positions of a smaller page known.
 
 use std::collections::HashMap;
 
@@ -21,7 +21,7 @@ impl SizeEvidence {
         self.is_shown |= is_shown;
     }
 
-    /// Notes a page. Two different full pages of one size show that sizes are honoured: a host that ignores them has at
+    /// Notes a page. Two different full pages of one size show that sizes are honoured: a deployment that ignores them has at
     /// most one page that is shorter than the others.
     pub(crate) fn add_page(&mut self, size: u64, rows: &Rows) {
         if rows.len() == size
@@ -37,7 +37,7 @@ impl SizeEvidence {
     }
 }
 
-/// Returns whether the host gives one row where one is asked for, and how many requests that took. Where the first row
+/// Returns whether the deployment gives one row where one is asked for, and how many requests that took. Where the first row
 /// fails, the second one may not. A list without rows honours every size.
 pub(crate) async fn gives_single_rows(list: &NumberedList<'_>) -> Result<(bool, u64)> {
     match list.probe_page(1, 1).await {
@@ -47,7 +47,7 @@ pub(crate) async fn gives_single_rows(list: &NumberedList<'_>) -> Result<(bool, 
     }
 }
 
-/// Returns whether the host gives one row where one is asked for, at a position whose row is among the known ones.
+/// Returns whether the deployment gives one row where one is asked for, at a position whose row is among the known ones.
 pub(crate) async fn gives_one_row(
     list: &NumberedList<'_>,
     position: u64,
@@ -57,7 +57,7 @@ pub(crate) async fn gives_one_row(
     Ok(row.is_some_and(|row| known.is_none_or(|known| known.contains(&row))))
 }
 
-/// Returns the key of the row at a position, if the host gives one row alone.
+/// Returns the key of the row at a position, if the deployment gives one row alone.
 pub(crate) async fn row_at(list: &NumberedList<'_>, position: u64) -> Result<Option<u64>> {
     match list.probe_page(1, position).await {
         Ok(rows) if rows.len() == 1 => Ok(rows.keys().first().copied()),
@@ -67,7 +67,7 @@ pub(crate) async fn row_at(list: &NumberedList<'_>, position: u64) -> Result<Opt
     }
 }
 
-/// Returns how many rows come before a page, from its keys, and how many requests that took; `None` if the host does
+/// Returns how many rows come before a page, from its keys, and how many requests that took; `None` if the deployment does
 /// not give single rows. `most` is the most that there can be.
 pub(crate) async fn rows_before(
     list: &NumberedList<'_>,
@@ -97,7 +97,7 @@ pub(crate) async fn rows_before(
             too_many = middle;
         }
     }
-    // A host that ignores sizes answers other pages: the page must begin where it was found, after another row.
+    // A deployment that ignores sizes answers other pages: the page must begin where it was found, after another row.
     if !has_seen_before {
         requests += 1;
         has_seen_before = matches!(row_at(list, some).await?, Some(row) if !keys.contains(&row));

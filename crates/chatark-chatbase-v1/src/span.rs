@@ -38,7 +38,7 @@ pub(crate) struct SpanOutcome {
     pub(crate) failures: u32,
     /// Whether the vendor has answered anything after its last failure.
     pub(crate) is_answered: bool,
-    /// Whether the host gives as many rows as are asked for, so that their positions are known.
+    /// Whether the deployment gives as many rows as are asked for, so that their positions are known.
     pub(crate) is_exact: bool,
     /// A page with rows that could be read.
     pub(crate) last_readable: Option<PageAddress>,
@@ -53,7 +53,7 @@ pub(crate) struct SpanOutcome {
 pub(crate) enum ListEnd {
     /// After the span: each of its rows exists.
     AfterSpan,
-    /// Within the span, on a host that answers later pages without rows.
+    /// Within the span, on a deployment that answers later pages without rows.
     InSpanThenEmpty,
     /// Within the span.
     InSpan,
@@ -92,9 +92,9 @@ type Unread = (Span, String);
 enum SizeOutcome {
     /// These parts are left.
     Left(Vec<Unread>),
-    /// The host does not take pages of this size. The parts are those from before.
+    /// The deployment does not take pages of this size. The parts are those from before.
     SizeRefused(Vec<Unread>),
-    /// The host sends other numbers of rows than are asked for.
+    /// The deployment sends other numbers of rows than are asked for.
     SizeIgnored,
 }
 
@@ -149,7 +149,7 @@ impl<'a> SpanReader<'a> {
         self
     }
 
-    /// Says whether the host is known to give as many rows as are asked for.
+    /// Says whether the deployment is known to give as many rows as are asked for.
     pub(crate) fn with_exact_sizes(mut self, is_exact: bool) -> Self {
         self.sizes.set(is_exact);
         self
@@ -215,7 +215,7 @@ impl<'a> SpanReader<'a> {
         if left.is_empty() && self.found.is_moving && (self.has_failed || self.found.failures > 0) {
             return Ok(Some(vec![(self.span, error)]));
         }
-        // If the host may send other numbers of rows, the positions of what it sent are not known.
+        // If the deployment may send other numbers of rows, the positions of what it sent are not known.
         if is_ignored || !self.sizes.is_shown() {
             return Ok(Some(vec![(self.span, left.into_iter().next().map_or(error, |(_, error)| error))]));
         }
@@ -311,7 +311,7 @@ impl<'a> SpanReader<'a> {
         is_repeated
     }
 
-    /// Returns whether a page that is the one before it once more is the last one of the list, which some hosts answer
+    /// Returns whether a page that is the one before it once more is the last one of the list, which some deployments answer
     /// for every later number: then so is the last page of the span.
     async fn repeats_to_the_end(&mut self, size: u64, number: u64) -> Result<bool> {
         let last = (self.span.last - 1) / size + 1;
@@ -363,7 +363,7 @@ impl<'a> SpanReader<'a> {
         }
     }
 
-    /// Returns whether a page that fails after two others is the last one of the list once more, which some hosts
+    /// Returns whether a page that fails after two others is the last one of the list once more, which some deployments
     /// answer for every later number: then so do the last page of the span and the one in the middle.
     async fn is_last_page_again(&mut self, size: u64, number: u64) -> Result<bool> {
         let last = (self.span.last - 1) / size + 1;

@@ -233,7 +233,7 @@ impl UnseenSearch<'_> {
             };
             self.failures = 0;
             if rows.elements.iter().any(|row| is_far_from(row, at)) {
-                // The host ignores the days, or compares another time.
+                // The deployment ignores the days, or compares another time.
                 self.is_given_up = true;
                 return Ok(DayOutcome::Unsure);
             }
@@ -248,7 +248,7 @@ impl UnseenSearch<'_> {
             // The same page again has as many rows. A shorter one that holds some of them is another page, where rows
             // change places.
             if keys.len() == before.len() && keys.iter().all(|key| before.contains(key)) {
-                // Page 1 again may be a host that ignores the number.
+                // Page 1 again may be a deployment that ignores the number.
                 let is_sure =
                     number > 2 || repetition_of_first(list, &before).await?.0 == Repetition::OnePage;
                 if !is_sure {
@@ -341,7 +341,7 @@ impl UnseenSearch<'_> {
         }
     }
 
-    /// Returns what it means that the first page of a day was refused: on some hosts, that it is empty.
+    /// Returns what it means that the first page of a day was refused: on some deployments, that it is empty.
     async fn meaning_of_refusal(&mut self) -> Result<DayOutcome> {
         let takes_days = match self.takes_days {
             Some(takes_days) => takes_days,

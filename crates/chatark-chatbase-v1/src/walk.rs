@@ -30,7 +30,7 @@ use crate::windows::Windows;
 /// How many pages in a row without a new row end a walk. A list that grows by exactly one page gives one such page, and
 /// a page that is sent twice by mistake another.
 const MAX_REPEATED_PAGES: u32 = 3;
-/// The same among pages that fail: a host may then send its last page for every later number.
+/// The same among pages that fail: a deployment may then send its last page for every later number.
 const MAX_REPEATED_FAILING_PAGES: u32 = 2;
 /// How many such pages end a walk in all, plus one for every sixteen pages: where rows change places, the last page may
 /// show a new row now and then.
@@ -260,7 +260,7 @@ impl<'a> PageWalk<'a> {
         Ok(is_last_again)
     }
 
-    /// Returns whether a walk that is about to exceed its budget is past the end, on a host that sends its last page
+    /// Returns whether a walk that is about to exceed its budget is past the end, on a deployment that sends its last page
     /// for every later number: one that grows, or whose rows change places, may have a new row on it each time.
     async fn is_past_the_end(&mut self, metadata: &mut PageMetadata) -> Result<bool> {
         let positions = (self.page - 1) * self.budget.rows_per_page;
@@ -284,7 +284,7 @@ impl<'a> PageWalk<'a> {
             .collect()
     }
 
-    /// Ends the walk after pages without a new row, unless the host ignores `page` and there may be more.
+    /// Ends the walk after pages without a new row, unless the deployment ignores `page` and there may be more.
     async fn end_of_repetition(
         mut self,
         keys: &[u64],
@@ -576,7 +576,7 @@ impl Walk for PageWalk<'_> {
         self.last_readable = found.last_readable.or(self.last_readable);
         self.budget.note_page_size(rows_per_page);
         self.discard_read_ahead();
-        // Of a host that is not known yet, rows of later pages were read too. They do not show a repeated page.
+        // Of a deployment that is not known yet, rows of later pages were read too. They do not show a repeated page.
         let is_known = !keys.is_empty()
             && match rows_per_page {
                 Some(_) => self.note_listed(&keys) == 0,
@@ -597,7 +597,7 @@ impl Walk for PageWalk<'_> {
             found.gaps.drain(..).for_each(|gap| self.windows.note_loss(gap.error));
         }
         self.windows.note(&found.elements);
-        // Where few rows were at many positions, most of these are past the end, and the host sends its last page for
+        // Where few rows were at many positions, most of these are past the end, and the deployment sends its last page for
         // them.
         let is_past_end = found.is_moving && keys.len() as u64 * 2 <= rows;
         self.rows_until = (found.is_exact && !is_past_end).then(|| (found.rows_until, keys.clone()));

@@ -155,9 +155,9 @@ pub(crate) enum SplitLevel {
     /// Not at all: it has everything in its segment.
     Unsplit,
     /// It is a part by time, and is split again at a place that cannot be read.
-    Part,
+    Piece,
     /// It is a part that is not split again.
-    LastPart,
+    LastPiece,
 }
 
 /// What has to be read as separate lists, because of a place that cannot be read.
@@ -168,7 +168,7 @@ pub(crate) enum FollowUps {
     /// What was stepped over together with the place.
     After(Segment, SplitLevel),
     /// The parts of the list, one of which has the place.
-    Parts(Vec<Segment>),
+    Pieces(Vec<Segment>),
 }
 
 /// Why a sweep restarts from the beginning.
@@ -894,7 +894,7 @@ impl<'a> PageList<'a> {
             return Err(error);
         }
         // A part is split if it can be: summaries have failed in the list from which it comes.
-        let may_be_split = self.split_level == SplitLevel::Part && !self.split_by_time().is_empty();
+        let may_be_split = self.split_level == SplitLevel::Piece && !self.split_by_time().is_empty();
         if may_be_split && self.may_be_mixed() {
             return Ok(self.read_in_parts(&error, std::mem::take(batch)));
         }
@@ -1086,7 +1086,7 @@ impl<'a> PageList<'a> {
     fn read_in_parts(&mut self, error: &Error, mut batch: Batch) -> Detour {
         let parts = self.split_by_time();
         if !parts.is_empty() {
-            return Detour::skip(batch, FollowUps::Parts(parts), Next::End);
+            return Detour::skip(batch, FollowUps::Pieces(parts), Next::End);
         }
         let bounds = match self.segment {
             Segment { since: Some(_), until: Some(_) } => GapBounds::window(self.segment.into()),
@@ -1107,7 +1107,7 @@ impl<'a> PageList<'a> {
     /// Returns the parts of the list by time: the time of what has come, and before and after it; two halves, if it has
     /// both bounds. Returns none if it cannot be split.
     fn split_by_time(&self) -> Vec<Segment> {
-        if !self.context.has_dates || self.split_level == SplitLevel::LastPart {
+        if !self.context.has_dates || self.split_level == SplitLevel::LastPiece {
             return Vec::new();
         }
         let Segment { since, until } = self.segment;

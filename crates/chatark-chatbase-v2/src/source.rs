@@ -23,7 +23,7 @@ use crate::export::{
 };
 use crate::page_list::STALE_CURSOR_NOTE;
 use crate::segment;
-use crate::sweep::Sweep;
+use crate::sweep::ExportWalk;
 use crate::wire;
 
 /// What this provider is and can do.
@@ -128,7 +128,7 @@ impl Provider for ChatbaseV2 {
     fn read(&self, request: ReadRequest) -> BatchStream<'_> {
         match request.selection.clone() {
             Selection::All => {
-                Box::pin(stream::try_unfold(Sweep::new(self.export(), request), |mut sweep| async {
+                Box::pin(stream::try_unfold(ExportWalk::new(self.export(), request), |mut sweep| async {
                     let batch = sweep.next().await?;
                     Ok(batch.map(|batch| (batch, sweep)))
                 }))

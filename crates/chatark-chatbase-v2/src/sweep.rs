@@ -44,7 +44,7 @@ const MAX_TRIED_ALONE: usize = EXPORT_LIMIT as usize;
 const TOKEN_VERSION: u32 = 2;
 
 /// A walk through the export, in the order in which the pages arrive.
-pub(crate) struct Sweep<'a> {
+pub(crate) struct ExportWalk<'a> {
     export: Export<'a>,
     request: ReadRequest,
     scope: String,
@@ -132,7 +132,7 @@ struct Seen {
     unread: Vec<Unread>,
 }
 
-impl<'a> Sweep<'a> {
+impl<'a> ExportWalk<'a> {
     pub(crate) fn new(export: Export<'a>, request: ReadRequest) -> Self {
         let scope = request.scope();
         let saved = request.resume_from.as_ref().and_then(|cursor| open(cursor, &scope));
@@ -554,11 +554,11 @@ impl<'a> Sweep<'a> {
             FollowUps::After(segment, split_level) => {
                 self.add_list(self.new_list(segment).with_split_level(split_level).without_lower_margin(), 0);
             }
-            FollowUps::Parts(segments) => {
+            FollowUps::Pieces(segments) => {
                 self.split_lists += 1;
                 for segment in segments {
                     let is_last = self.split_lists >= MIN_SPLIT_LISTS + self.seen.new_pages;
-                    let split_level = if is_last { SplitLevel::LastPart } else { SplitLevel::Part };
+                    let split_level = if is_last { SplitLevel::LastPiece } else { SplitLevel::Piece };
                     self.add_list(self.new_list(segment).with_split_level(split_level), 0);
                 }
             }

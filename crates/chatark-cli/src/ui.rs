@@ -232,7 +232,7 @@ impl Ui {
 }
 
 impl Observer for Ui {
-    fn event(&self, source: &SourceName, event: &Event<'_>) {
+    fn on_event(&self, source: &SourceName, event: &Event<'_>) {
         let name = source.as_str();
         match event {
             Event::Started { resumed_from, recent_since } => {

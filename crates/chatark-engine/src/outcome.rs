@@ -6,7 +6,7 @@ use chatark_core::{DocumentKind, Error, SourceName, Stream, Timestamp};
 /// Receives the events of a run. Must not block.
 pub trait Observer: Send + Sync {
     /// Receives an event of one source.
-    fn event(&self, source: &SourceName, event: &Event<'_>);
+    fn on_event(&self, source: &SourceName, event: &Event<'_>);
 }
 
 /// Something that happened to one source.

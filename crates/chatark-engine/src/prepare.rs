@@ -118,7 +118,7 @@ impl Preparer {
                 Group::Part(part) => ops.push(self.part(part)?),
             }
         }
-        ops.extend(batch.unchanged.into_iter().map(WriteOp::Unchanged));
+        ops.extend(batch.unchanged.into_iter().map(WriteOp::ListedUnchanged));
         // A list row is stored with its record, so the record comes first.
         ops.extend(batch.list_rows.into_iter().map(WriteOp::ListRow));
         ops.extend(batch.gaps.into_iter().map(WriteOp::Gap));
@@ -139,7 +139,7 @@ impl Preparer {
             return self.document_in_parts(&document, stream);
         }
         if is_held {
-            return Ok(vec![WriteOp::Held(document)]);
+            return Ok(vec![WriteOp::SameBytes(document)]);
         }
         let encoded = document.encode(&*self.mapper)?;
         let is_inside = self.is_inside(&encoded);

@@ -273,7 +273,7 @@ impl Puller {
             }
         }
         let outcome = Outcome { error: outcome.error.map(|error| with_source(error, &name)), ..outcome };
-        self.observer.event(&name, &Event::Ended(&outcome));
+        self.observer.on_event(&name, &Event::Ended(&outcome));
         outcome
     }
 
@@ -531,7 +531,7 @@ impl Puller {
     }
 
     pub(crate) fn notify(&self, event: &Event<'_>) {
-        self.observer.event(&self.source.origin.source, event);
+        self.observer.on_event(&self.source.origin.source, event);
     }
 }
 

@@ -35,7 +35,7 @@ pub fn rebuild(
 ) -> Result<Outcome> {
     let name = &source.origin.source;
     let key = archive.register_source(&source.origin)?;
-    observer.event(name, &Event::Started { resumed_from: None, recent_since: None });
+    observer.on_event(name, &Event::Started { resumed_from: None, recent_since: None });
     let main = rebuild_stream(archive, source, key, Stream::Conversations, observer, clock, stop)?;
     let mut outcome = Outcome::of(name.clone(), main);
     let others = Stream::ALL.iter().copied().filter(|stream| stream.document().is_some());
@@ -45,7 +45,7 @@ pub fn rebuild(
             outcome.add(rebuild_stream(archive, source, key, stream, observer, clock, stop)?);
         }
     }
-    observer.event(name, &Event::Ended(&outcome));
+    observer.on_event(name, &Event::Ended(&outcome));
     Ok(outcome)
 }
 
@@ -73,7 +73,7 @@ fn rebuild_stream(
         let rebuilt = on_all_cores(stored, |stored| stored.rebuild(&*source.mapper))?;
         archive.replace_rebuilt(&mut run, &rebuilt)?;
         if stream == Stream::Conversations {
-            observer.event(&source.origin.source, &Event::Committed(&run.counts));
+            observer.on_event(&source.origin.source, &Event::Committed(&run.counts));
         }
         after = last;
     };

@@ -42,7 +42,7 @@ impl Bundle {
     /// Writes and adds a text file.
     pub fn add_text(&mut self, name: &'static str, text: &str) -> Result<()> {
         let mut output = OutputFile::begin(self.folder.path(), name)?;
-        output.write_all(text.as_bytes()).map_err(|error| output.failed(error))?;
+        output.write_all(text.as_bytes()).map_err(|error| output.error_for(error))?;
         self.complete.push(output.finish(0)?);
         Ok(())
     }

@@ -146,7 +146,7 @@ fn write_data_package(folder: &Path, dialect: CsvDialect) -> Result<CompleteFile
     ];
     let text = data_package("chatark-export", "Conversations of chatbots", &resources, dialect);
     let mut output = OutputFile::begin(folder, "datapackage.json")?;
-    output.write_all(text.as_bytes()).map_err(|error| output.failed(error))?;
+    output.write_all(text.as_bytes()).map_err(|error| output.error_for(error))?;
     output.finish(0)
 }
 
@@ -154,7 +154,7 @@ fn write_data_package(folder: &Path, dialect: CsvDialect) -> Result<CompleteFile
 fn write_manifest(folder: &Path, manifest: &Manifest) -> Result<CompleteFile> {
     let mut output = OutputFile::begin(folder, "manifest.json")?;
     let written = serde_json::to_writer_pretty(&mut output, manifest).map_err(Into::into);
-    written.and_then(|()| output.write_all(b"\n")).map_err(|error| output.failed(error))?;
+    written.and_then(|()| output.write_all(b"\n")).map_err(|error| output.error_for(error))?;
     output.finish(0)
 }
 

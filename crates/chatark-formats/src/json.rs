@@ -33,14 +33,14 @@ impl FileWriter for JsonArray {
         let lead: &[u8] = if self.rows == 0 { b"[\n" } else { b",\n" };
         let output = &mut self.output;
         let written = output.write_all(lead).and_then(|()| output.write_all(exported.document));
-        written.map_err(|error| self.output.failed(error))?;
+        written.map_err(|error| self.output.error_for(error))?;
         self.rows += 1;
         Ok(())
     }
 
     fn finish(mut self: Box<Self>) -> Result<CompleteFile> {
         let end: &[u8] = if self.rows == 0 { b"[]\n" } else { b"\n]\n" };
-        self.output.write_all(end).map_err(|error| self.output.failed(error))?;
+        self.output.write_all(end).map_err(|error| self.output.error_for(error))?;
         self.output.finish(self.rows)
     }
 }
@@ -55,7 +55,7 @@ impl FileWriter for JsonLines {
     fn write(&mut self, exported: &ExportedConversation<'_>) -> Result<()> {
         let output = &mut self.output;
         let written = output.write_all(exported.document).and_then(|()| output.write_all(b"\n"));
-        written.map_err(|error| self.output.failed(error))?;
+        written.map_err(|error| self.output.error_for(error))?;
         self.rows += 1;
         Ok(())
     }

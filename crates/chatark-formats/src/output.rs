@@ -59,25 +59,25 @@ impl OutputFile {
             .prefix(&format!(".{}.", destination.name))
             .suffix(TEMPORARY_SUFFIX)
             .tempfile_in(folder)
-            .map_err(|error| destination.failed(error))?;
+            .map_err(|error| destination.error_for(error))?;
         // The lock tells other processes that the file is still being written. On a file system without locks,
         // temporary files are never removed.
         let _ = file.as_file().try_lock();
-        let stream = BackgroundWriter::start(file).map_err(|error| destination.failed(error))?;
+        let stream = BackgroundWriter::start(file).map_err(|error| destination.error_for(error))?;
         Ok(Self { destination, stream })
     }
 
     /// Turns an I/O error into an error that names this file.
-    pub fn failed(&self, error: impl Into<io::Error>) -> chatark_core::Error {
-        self.destination.failed(error.into())
+    pub fn error_for(&self, error: impl Into<io::Error>) -> chatark_core::Error {
+        self.destination.error_for(error.into())
     }
 
     /// Writes the rest of the file, and syncs it to disk.
     pub(crate) fn finish(self, rows: u64) -> Result<CompleteFile> {
         let Self { destination, stream } = self;
         let HashingWriter { inner: file, sha256, bytes } =
-            stream.finish().map_err(|error| destination.failed(error))?;
-        file.as_file().sync_all().map_err(|error| destination.failed(error))?;
+            stream.finish().map_err(|error| destination.error_for(error))?;
+        file.as_file().sync_all().map_err(|error| destination.error_for(error))?;
         let entry =
             FileEntry { name: destination.name.to_string(), rows, bytes, sha256: hex(&sha256.finalize()) };
         Ok(CompleteFile { destination, file, entry })
@@ -107,13 +107,13 @@ impl CompleteFile {
     /// Renames the file to its final name.
     pub(crate) fn publish(self) -> Result<()> {
         let Self { destination, file, .. } = self;
-        file.persist(&destination.path).map_err(|failure| destination.failed(failure.error))?;
+        file.persist(&destination.path).map_err(|failure| destination.error_for(failure.error))?;
         Ok(())
     }
 }
 
 impl Destination {
-    fn failed(&self, error: io::Error) -> chatark_core::Error {
+    fn error_for(&self, error: io::Error) -> chatark_core::Error {
         storage_error(format!("write {}", self.name), &self.path, error)
     }
 }

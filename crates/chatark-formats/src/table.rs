@@ -54,29 +54,29 @@ impl Table {
     ) -> Result<Self> {
         let mut output = OutputFile::begin(folder, name)?;
         if dialect.bom {
-            output.write_all(BYTE_ORDER_MARK).map_err(|error| output.failed(error))?;
+            output.write_all(BYTE_ORDER_MARK).map_err(|error| output.error_for(error))?;
         }
         let writer = csv::WriterBuilder::new().terminator(Terminator::CRLF).from_writer(output);
         let mut row = Row { writer, safe: dialect.safe, cell: Vec::new() };
         let header = columns.iter().map(|column| column.name);
-        row.writer.write_record(header).map_err(|error| row.failed(error))?;
+        row.writer.write_record(header).map_err(|error| row.error_for(error))?;
         Ok(Self { row, rows: 0 })
     }
 
     /// Writes one row with the cells that `write_cells` adds.
     pub fn write(&mut self, write_cells: impl FnOnce(&mut Row) -> io::Result<()>) -> Result<()> {
         let written = write_cells(&mut self.row).and_then(|()| self.row.end());
-        written.map_err(|error| self.row.failed(error))?;
+        written.map_err(|error| self.row.error_for(error))?;
         self.rows += 1;
         Ok(())
     }
 
     /// Completes the file and syncs it to disk.
     pub(crate) fn finish(mut self) -> Result<CompleteFile> {
-        self.row.writer.flush().map_err(|error| self.row.failed(error))?;
+        self.row.writer.flush().map_err(|error| self.row.error_for(error))?;
         let output = self.row.writer.into_inner().map_err(|failure| {
             let error = io::Error::from(failure.error().kind());
-            failure.into_inner().get_ref().failed(error)
+            failure.into_inner().get_ref().error_for(error)
         })?;
         output.finish(self.rows)
     }
@@ -133,7 +133,7 @@ impl Row {
         Ok(self.writer.write_record(None::<&[u8]>)?)
     }
 
-    fn failed(&self, error: impl Into<io::Error>) -> chatark_core::Error {
-        self.writer.get_ref().failed(error)
+    fn error_for(&self, error: impl Into<io::Error>) -> chatark_core::Error {
+        self.writer.get_ref().error_for(error)
     }
 }

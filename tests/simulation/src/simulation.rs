@@ -102,7 +102,7 @@ struct PullEvents {
 }
 
 impl Observer for PullEvents {
-    fn event(&self, _source: &SourceName, event: &Event<'_>) {
+    fn on_event(&self, _source: &SourceName, event: &Event<'_>) {
         match event {
             Event::Note(note) => {
                 self.notes.lock().unwrap_or_else(PoisonError::into_inner).push((*note).to_owned());

@@ -482,7 +482,7 @@ fn sweep(env: &mut TestEnvironment, stream: Stream, seconds: i64, ids: impl Iter
     let at = noon().shifted(seconds).unwrap();
     let begin = RunStart { at, ..start_of(stream, "pull", stream.as_str(), None) };
     let mut run = env.archive.begin_run(source, &begin).unwrap();
-    let batch: Vec<_> = ids.map(|id| WriteOp::Unchanged(RecordId::new(id.to_string()))).collect();
+    let batch: Vec<_> = ids.map(|id| WriteOp::ListedUnchanged(RecordId::new(id.to_string()))).collect();
     let page = PageMetadata::default();
     env.archive.commit(&mut run, batch, &Checkpoint::End, &page, &Names, noon()).unwrap();
     env.archive.unmark_returned(&mut run).unwrap();

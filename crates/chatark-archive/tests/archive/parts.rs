@@ -79,7 +79,7 @@ fn parts_keep_their_order_and_the_same_document_again_is_unchanged() {
     let change = "SELECT changes FROM archive";
     let before = env.count(change);
     let mut again = env.run();
-    env.commit(&mut again, vec![written(&document), WriteOp::Held(document.clone())]);
+    env.commit(&mut again, vec![written(&document), WriteOp::SameBytes(document.clone())]);
     assert_eq!(write_counts(&again), [0, 0, 2]);
     assert_eq!((env.count(COUNT_VERSIONS), env.count(change)), (4, before));
     assert_eq!(messages(&env, "a"), ["=x", "m2=hello", "m1=again", "m3=bye"]);

@@ -17,7 +17,7 @@ fn later(seconds: i64) -> Timestamp {
 }
 
 fn unchanged(id: &str) -> WriteOp {
-    WriteOp::Unchanged(RecordId::new(id))
+    WriteOp::ListedUnchanged(RecordId::new(id))
 }
 
 /// Fills an archive with conversations `0` to `number - 1`.

@@ -289,7 +289,7 @@ fn an_unfinished_sweep_of_the_previous_layout_resumes_with_its_sightings() {
     assert_eq!((&resume.resume_token, resume.saved_at.is_some()), (&cursor(4), true));
     let mut run = archive.begin_run(source, &start("pull", SCOPE, Some(&resume))).unwrap();
     assert_eq!((run.counts.seen, run.counts.total_first), (1, Some(2)));
-    let unchanged = ["a", "b"].map(|id| WriteOp::Unchanged(RecordId::new(id)));
+    let unchanged = ["a", "b"].map(|id| WriteOp::ListedUnchanged(RecordId::new(id)));
     let page = PageMetadata { total: Some(2), ..PageMetadata::default() };
     archive.commit(&mut run, unchanged.into(), &Checkpoint::End, &page, &Lines, noon()).unwrap();
     archive.unmark_returned(&mut run).unwrap();

@@ -132,7 +132,7 @@ fn what_is_held_or_outside_is_counted_and_not_written() {
     assert!(!env.holds(run.source(), &raw(Some("a"), Surface::Export, "two")));
     assert!(!env.holds(run.source(), &raw(Some("b"), Surface::Export, "one")));
     let outside = raw(Some("b"), Surface::Export, "outside");
-    env.commit(&mut run, vec![WriteOp::Held(held), WriteOp::Outside(outside)]);
+    env.commit(&mut run, vec![WriteOp::SameBytes(held), WriteOp::Outside(outside)]);
     let expect = RunCounts {
         seen: 2,
         received: 3,

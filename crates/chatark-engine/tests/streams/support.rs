@@ -241,7 +241,7 @@ fn map_message(record: &Record) -> Message {
 pub(crate) struct Notes(Mutex<Vec<String>>);
 
 impl Observer for Notes {
-    fn event(&self, _source: &SourceName, event: &Event<'_>) {
+    fn on_event(&self, _source: &SourceName, event: &Event<'_>) {
         if let Event::Note(note) = event {
             self.0.lock().unwrap().push((*note).to_owned());
         }

@@ -35,7 +35,7 @@ pub async fn migrate(
     stop: CancellationToken,
 ) -> Result<(Archive, Vec<KindResult>)> {
     let path = archive.path().to_owned();
-    let migrator = Migrator { ledger: Mutex::new(archive), path, migration, observer, stop };
+    let migrator = Migrator { archive: Mutex::new(archive), path, migration, observer, stop };
     let mut results = Vec::new();
     for kind in &migrator.migration.kinds {
         let result = migrator.migrate(*kind).await;
@@ -45,11 +45,11 @@ pub async fn migrate(
             break;
         }
     }
-    Ok((migrator.ledger.into_inner().unwrap_or_else(PoisonError::into_inner), results))
+    Ok((migrator.archive.into_inner().unwrap_or_else(PoisonError::into_inner), results))
 }
 
 struct Migrator {
-    ledger: Mutex<Archive>,
+    archive: Mutex<Archive>,
     /// The path of the archive, for a second connection that reads.
     path: PathBuf,
     migration: AgentMigration,
@@ -60,7 +60,7 @@ struct Migrator {
 impl Migrator {
     async fn migrate(&self, kind: DataKind) -> KindResult {
         let mut progress = KindProgress::default();
-        let ledger = Ledger::new(&self.ledger, &self.migration.name, kind, &self.migration.clock);
+        let ledger = Ledger::new(&self.archive, &self.migration.name, kind, &self.migration.clock);
         let (read_back, error) = match self.migrate_kind(kind, ledger, &mut progress).await {
             Ok(read_back) => (Some(read_back), None),
             Err(error) => (None, Some(error)),

@@ -20,7 +20,7 @@ pub struct AgentPlan {
     pub conversations: u64,
     /// The number of their messages.
     pub messages: u64,
-    /// The number of items: conversations, people, or sources of knowledge.
+    /// The number of items: conversations, people, or answers or texts.
     pub items: u64,
     /// Of these, items that are already at the target.
     pub already: u64,

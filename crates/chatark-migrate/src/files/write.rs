@@ -97,7 +97,7 @@ impl ItemWriter {
             (OutputFiles::Lines { file, rows }, FileItem::Line(value)) => {
                 *rows += 1;
                 let line = format!("{value}\n");
-                file.write_all(line.as_bytes()).map_err(|error| file.failed(error))
+                file.write_all(line.as_bytes()).map_err(|error| file.error_for(error))
             }
             (OutputFiles::Rows(table), FileItem::Row(cells)) => {
                 table.write(|row| cells.iter().try_for_each(|cell| row.text(cell.as_str())))
@@ -105,7 +105,7 @@ impl ItemWriter {
             (OutputFiles::Documents, FileItem::Document { name, value }) => {
                 let mut file = self.bundle.begin_file(name)?;
                 let text = value.to_string();
-                file.write_all(text.as_bytes()).map_err(|error| file.failed(error))?;
+                file.write_all(text.as_bytes()).map_err(|error| file.error_for(error))?;
                 self.documents.push(self.bundle.publish_file(file, 1)?);
                 Ok(())
             }
