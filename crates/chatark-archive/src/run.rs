@@ -74,9 +74,9 @@ pub struct RunCounts {
     pub seen: u64,
     /// Records in the vendor's responses.
     pub received: u64,
-    /// Of these, records that the sweep had seen before.
+    /// Of the received records, those that the sweep had seen before.
     pub repeated: u64,
-    /// Of these, outside the requested window or channel.
+    /// Of the received records, those outside the requested window or channel.
     pub outside: u64,
     /// Records that the archive did not have.
     pub added: u64,

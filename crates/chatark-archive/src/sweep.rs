@@ -11,7 +11,7 @@ use crate::keys::SourceKey;
 use crate::run::Run;
 use crate::values::{database_error, read_count, read_timestamp};
 
-/// Without `--accept-missing`, at most one in this many records of a stream is marked as missing.
+/// Without `--accept-missing`, none is marked as missing if more than one in this many records of a stream was not seen.
 const MAX_MISSING_ONE_IN: u64 = 10;
 
 /// Creates the temporary table of the ids that the sweep of a run has seen. It ends with the connection.

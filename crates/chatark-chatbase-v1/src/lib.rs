@@ -2,7 +2,8 @@
 //! lists.
 //!
 //! The facts of this vendor, with their sources and doubts, are in `docs/vendors/chatbase-v1.md`.
-//! This crate classifies and maps; it never sleeps, retries, prints or writes files, and knows no other vendor.
+//! This crate reads, classifies errors and maps; waiting and repeating a failed request is left to the client. It never
+//! prints or writes files, and knows no other vendor.
 
 mod account;
 mod budget;

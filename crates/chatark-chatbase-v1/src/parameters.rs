@@ -8,7 +8,7 @@ use crate::wire;
 /// The feature of a deployment that takes `startDate` and `endDate`.
 pub(crate) const DATES: &str = "dates";
 /// The feature of a deployment that takes `filteredSources`.
-pub(crate) const SOURCES: &str = "sources";
+pub(crate) const CHANNEL_FILTER: &str = "sources";
 const DAY_SECONDS: i64 = 86_400;
 
 /// Which conversations the vendor is asked for. The caller filters what arrives once more.
@@ -26,7 +26,7 @@ impl Parameters {
         let features: &Features = &request.features;
         Self {
             days: if features.lacks(DATES) { (None, None) } else { days(request.window) },
-            sources: request.channel.filter(|_| !features.lacks(SOURCES)).and_then(sources),
+            sources: request.channel.filter(|_| !features.lacks(CHANNEL_FILTER)).and_then(sources),
         }
     }
 
@@ -81,7 +81,7 @@ fn days(window: Window) -> (Option<String>, Option<String>) {
 /// leave the others out, so the caller filters instead.
 fn sources(channel: Channel) -> Option<String> {
     let is_listed_whole = !matches!(channel, Channel::Website | Channel::Playground);
-    is_listed_whole.then(|| channel.vendor_words(wire::SOURCES)).flatten()
+    is_listed_whole.then(|| channel.vendor_words(wire::CHANNEL_NAMES)).flatten()
 }
 
 #[cfg(test)]

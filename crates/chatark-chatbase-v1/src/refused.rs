@@ -5,7 +5,7 @@ use chatark_core::{Error, Features, Result};
 
 use crate::failure::is_refusal;
 use crate::list::NumberedList;
-use crate::parameters::{DATES, Parameters, SOURCES, began};
+use crate::parameters::{CHANNEL_FILTER, DATES, Parameters, began};
 
 /// The parameters that a deployment accepts.
 #[derive(Debug)]
@@ -58,7 +58,7 @@ pub(crate) async fn find_refused_parameters(
         // The channel may have no conversation, for which some deployments have a status of their own.
         if refusal.is_some_and(|refusal| !matches!(refusal.status(), Some(404 | 410 | 416))) {
             found.parameters.sources = None;
-            found.features.set(SOURCES, false);
+            found.features.set(CHANNEL_FILTER, false);
         }
     }
     if found.is_empty() && has_row(list, &mut found.requests).await? {

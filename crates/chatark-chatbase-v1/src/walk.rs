@@ -21,7 +21,7 @@ use crate::failure::is_refusal;
 use crate::gaps::retry_gaps;
 use crate::list::{NumberedList, PAGE_SIZE, Rows, key};
 use crate::newest::newest_change;
-use crate::parameters::{DATES, Parameters, SOURCES};
+use crate::parameters::{CHANNEL_FILTER, DATES, Parameters};
 use crate::refused::{find_refused_parameters, refused_by_a_row};
 use crate::span::{PageAddress, Span};
 use crate::step::{FirstRefused, Step, Walk};
@@ -190,7 +190,9 @@ impl<'a> PageWalk<'a> {
         if found.is_empty() {
             return Ok(true);
         }
-        for (feature, parameter) in [(DATES, "`startDate` and `endDate`"), (SOURCES, "`filteredSources`")] {
+        for (feature, parameter) in
+            [(DATES, "`startDate` and `endDate`"), (CHANNEL_FILTER, "`filteredSources`")]
+        {
             if found.features.lacks(feature) {
                 metadata.notes.push(format!(
                     "this deployment refuses {parameter}: everything is read and filtered here"

@@ -5,7 +5,7 @@ use serde_json::Value;
 use serde_json::value::RawValue;
 
 /// The names that `filteredSources` takes in the vendor's documents. The set is open.
-pub(crate) const SOURCES: &[&str] = &[
+pub(crate) const CHANNEL_NAMES: &[&str] = &[
     "API",
     "Chatbase site",
     "Instagram",

@@ -112,7 +112,7 @@ impl Query {
     pub(crate) fn of(request: &ReadRequest, features: &Features) -> Self {
         let wider = |at: Option<Timestamp>, seconds| at.map(|at| at.shifted(seconds).unwrap_or(at));
         let window = if features.lacks(DATES) { Window::default() } else { request.window };
-        let sources = || request.channel.and_then(|channel| channel.vendor_words(wire::SOURCES));
+        let sources = || request.channel.and_then(|channel| channel.vendor_words(wire::CHANNEL_NAMES));
         let reads_summaries = request.held.is_some() && !features.lacks(SUMMARIES);
         Self {
             since: wider(window.since, -MARGIN_SECONDS),
@@ -382,12 +382,12 @@ mod tests {
 
     #[test]
     fn a_channel_is_filtered_by_the_vendors_names() {
-        assert_eq!(Channel::WhatsApp.vendor_words(wire::SOURCES).as_deref(), Some("WhatsApp"));
+        assert_eq!(Channel::WhatsApp.vendor_words(wire::CHANNEL_NAMES).as_deref(), Some("WhatsApp"));
         assert_eq!(
-            Channel::Website.vendor_words(wire::SOURCES).as_deref(),
+            Channel::Website.vendor_words(wire::CHANNEL_NAMES).as_deref(),
             Some("Chatbase site,Widget or Iframe,Iframe,Agent page,Center stage,Search")
         );
-        assert_eq!(Channel::Sms.vendor_words(wire::SOURCES), None);
+        assert_eq!(Channel::Sms.vendor_words(wire::CHANNEL_NAMES), None);
     }
 
     #[test]

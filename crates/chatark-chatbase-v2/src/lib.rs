@@ -1,7 +1,8 @@
 //! Chatbase API v2: conversations of all channels through the export, and those of one user through the user's list.
 //!
 //! The facts of this vendor, with their sources and doubts, are in `docs/vendors/chatbase-v2.md`.
-//! This crate classifies and maps; it never sleeps, retries, prints or writes files, and knows no other vendor.
+//! This crate reads, classifies errors and maps; waiting and repeating a failed request is left to the client. It never
+//! prints or writes files, and knows no other vendor.
 
 mod agent;
 mod config;

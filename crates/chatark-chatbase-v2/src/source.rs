@@ -485,6 +485,6 @@ pub(crate) fn seal(scope: &str, position: &impl Serialize) -> Result<ResumeToken
     ResumeToken::seal(DESCRIPTOR.name, TOKEN_VERSION, scope.to_owned(), position)
 }
 
-pub(crate) fn open<T: DeserializeOwned>(cursor: Option<&ResumeToken>, scope: &str) -> Option<T> {
-    cursor?.open(DESCRIPTOR.name, TOKEN_VERSION, scope)
+pub(crate) fn open<T: DeserializeOwned>(token: Option<&ResumeToken>, scope: &str) -> Option<T> {
+    token?.open(DESCRIPTOR.name, TOKEN_VERSION, scope)
 }

@@ -26,7 +26,7 @@ const MAX_QUESTIONS: usize = 50;
 const NAME_CHARACTERS: usize = 100;
 /// The most characters of a text, by the same specification.
 const TEXT_CHARACTERS: usize = 1_048_576;
-/// What precedes the external id in the name of a source.
+/// What precedes the external id in the name of a source of knowledge.
 const ID_PREFIX: &str = " [chatark ";
 
 /// What the vendor takes, by its specification and command line of autumn 2026.

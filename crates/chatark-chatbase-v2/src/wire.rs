@@ -7,7 +7,7 @@ use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::Value;
 
 /// The names of `source` in the vendor's specification, autumn 2026. The set is open.
-pub(crate) const SOURCES: &[&str] = &[
+pub(crate) const CHANNEL_NAMES: &[&str] = &[
     "API",
     "WhatsApp",
     "Messenger",

@@ -13,7 +13,7 @@ pub(crate) enum Exit {
     Unexpected = 1,
     /// The command or the config is wrong.
     Usage = 2,
-    /// Some sources failed, or fewer conversations arrived than the vendor counts.
+    /// Not all is well: some sources failed, a response could not be read, or counts or rows differ.
     Incomplete = 3,
     /// Nothing was archived: every source failed.
     Failed = 4,
@@ -21,7 +21,7 @@ pub(crate) enum Exit {
     Transient = 5,
     /// The vendor will refuse until somebody changes a key, a plan or an id.
     Permanent = 7,
-    /// The budget of the run is spent; everything fetched is safe.
+    /// The budget of the command is spent; everything fetched is safe.
     Budget = 8,
     /// A running process holds the archive.
     Locked = 11,

@@ -2,7 +2,10 @@
 //! array.
 //!
 //! The facts of this vendor, with their sources and doubts, are in `docs/vendors/convocore-v3.md`.
-//! This crate classifies and maps; it never sleeps, retries, prints or writes files, and knows no other vendor.
+//! This crate reads, classifies errors and maps; waiting and repeating a failed request is left to the client. It never
+//! prints or writes files, and knows no other vendor.
+//!
+//! The *export* has whole conversations and is metered; the *list* has rows without messages, and is not, as far as is known.
 
 mod account;
 mod backward;

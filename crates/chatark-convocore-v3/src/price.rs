@@ -7,7 +7,8 @@ use crate::pull::{LIST, Pull};
 use crate::quota::Quota;
 
 impl Pull<'_> {
-    /// Returns the quota before the list is read, or `None` if listing is known to cost nothing.
+    /// Returns the quota before the list is read, or `None` if listing is known to cost nothing or the
+    /// response shows no quota.
     pub(crate) async fn quota_before_listing(&mut self) -> Result<Option<Quota>> {
         if self.has(LIST) { Ok(None) } else { self.quota().await }
     }

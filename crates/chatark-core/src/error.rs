@@ -35,7 +35,7 @@ pub enum ErrorKind {
     Malformed,
     /// The response was larger than the limit.
     TooLarge,
-    /// The run has used up its budget.
+    /// The command has used up its budget.
     Budget,
     /// Less data arrived than the vendor reported, or it differs from earlier data.
     Incomplete,
@@ -160,7 +160,7 @@ impl Error {
     }
 
     /// Returns whether the fault may lie in the requested records alone, so that other records can be read: the vendor
-    /// failed in every attempt, or its response cannot be read.
+    /// or the network failed in every attempt, or the response cannot be read or is too large.
     pub fn may_be_local(&self) -> bool {
         matches!(
             self.0.kind,

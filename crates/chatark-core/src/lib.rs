@@ -3,7 +3,7 @@
 //! A provider reads raw records and a mapper turns them into the model of this crate; the archive keeps both; exports,
 //! reports and migrations never read raw records. To add a vendor, implement [`Provider`] and [`Mapper`].
 //!
-//! **This crate never performs I/O.** It knows no runtime, no HTTP, no database, no terminal and no vendor.
+//! **This crate never performs I/O.** It knows no runtime, no HTTP, no database, no terminal and no vendor, except for the words that vendors use for channels.
 
 pub mod clock;
 pub mod error;

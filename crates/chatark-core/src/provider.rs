@@ -33,7 +33,7 @@ pub trait Provider: fmt::Debug + Send + Sync {
     /// Returns what this kind of provider is and can do.
     fn descriptor(&self) -> &'static Descriptor;
 
-    /// Checks the key, the plan, the region and the agent id with one cheap request. As far as the vendor documents, it costs no metered quota.
+    /// Checks the key, the plan, the region and the agent id with one or two cheap requests. As far as the vendor documents, they cost no metered quota.
     async fn check(&self) -> Result<AgentInfo>;
 
     /// Estimates the cost of a pull of conversations with some cheap requests. As far as the vendor documents, they cost no metered quota.

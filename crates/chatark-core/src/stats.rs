@@ -43,7 +43,7 @@ pub struct ConversationStats {
     pub last_speaker: Option<Role>,
     /// The position of the customer's first message.
     pub first_question_position: Option<u32>,
-    /// The position of the last speaker's message.
+    /// The position of the last message that a customer, the bot or a human agent wrote.
     pub last_position: Option<u32>,
     /// The [key](question::key) of the customer's first message.
     pub first_question: Option<i64>,

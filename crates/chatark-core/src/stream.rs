@@ -13,7 +13,7 @@ words! {
         Leads = "leads",
         /// The messages of conversations, if the vendor lists them separately.
         Messages = "messages",
-        /// The tickets of a help desk, each of which is read as a conversation.
+        /// The tickets of a help desk, each of which is read as a conversation. No provider lists them yet.
         Tickets = "tickets",
     }
 }

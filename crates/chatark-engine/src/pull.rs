@@ -53,7 +53,7 @@ pub struct Source {
 pub(crate) struct SyncPlan {
     pub(crate) mode: SyncMode,
     pub(crate) resume: Option<ResumePoint>,
-    /// The request, without the cursor of `resume` and without what the archive holds.
+    /// The request, without the resume token and without what the archive holds.
     pub(crate) request: ReadRequest,
 }
 
@@ -156,7 +156,7 @@ pub struct PullParameters {
     pub selection: Selection,
     /// Whether to read everything again, without resuming an earlier run and without skipping held records.
     pub full: bool,
-    /// Whether more than a tenth of a source may be marked as missing.
+    /// Whether more than a tenth of a stream may be marked as missing.
     pub accept_missing: bool,
     /// Whether gaps are accepted: a verdict is then not `short`, but `unprovable` if a gap may hide any number of
     /// records.

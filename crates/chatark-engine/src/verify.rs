@@ -49,7 +49,7 @@ pub struct SourceVerification {
     pub counts: Vec<String>,
     /// Versions whose bytes or rows are damaged.
     pub damaged: u64,
-    /// Rows that a new mapping of their bytes would change.
+    /// Rows that a new mapping of their bytes would change, although the present rules made them.
     pub outdated: u64,
     /// The first findings, damaged or outdated.
     pub findings: Vec<Finding>,

@@ -1,11 +1,11 @@
-//! What a run may spend: requests, units of a metered quota, and time; shared by all of its clients.
+//! What a command may spend: requests, units of a metered quota, and time; shared by all of its clients.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use tokio::time::Instant;
 
-/// The most that a run may spend; `None` is no limit.
+/// The most that a command may spend; `None` is no limit.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct BudgetLimits {
     /// Requests to vendors, retries included.

@@ -1,4 +1,4 @@
-//! Creates a client from its account and from what all clients of a run share.
+//! Creates a client from its account and from what all clients of a command share.
 
 use std::sync::Arc;
 
@@ -35,7 +35,7 @@ pub struct Connector {
     pub headers: HeaderMap,
     /// The rate limiters of all accounts.
     pub rate_limiters: Arc<RateLimiters>,
-    /// What the run may spend.
+    /// What the command may spend.
     pub budget: Arc<Budget>,
     /// How long and how often to try.
     pub policy: Policy,

@@ -8,7 +8,7 @@
 //! | retry | `retry` | repeats while the failure is transient, attempts remain, and repeating is safe: a call that creates is repeated only if it certainly had no effect; waits for `Retry-After`, else the rate limit's reset, else with backoff |
 //! | build | `request` | percent-encodes path and query, adds headers and the key |
 //! | permit | `rate_limiter` | waits until the account's rate limit allows a request; shared by all sources with the same key |
-//! | budget | `budget` | takes one request from what the run may spend; no wait and no successful response outlasts its time |
+//! | budget | `budget` | takes one request from what the command may spend; no wait and no successful response outlasts its time |
 //! | send | `transport` | carries the request, over the network or to a simulation in this process |
 //! | learn | `dialect` | reads the rate limit from the headers |
 //! | classify | `attempt`, `classify` | lets the vendor's [`Dialect`] parse an error |

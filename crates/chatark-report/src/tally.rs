@@ -149,7 +149,7 @@ impl Tally {
     }
 }
 
-/// Returns the smallest entry of all runs. A linear search is enough: each run holds many keys, so there are few.
+/// Returns the smallest entry of all sorted runs. A linear search is enough: each of them holds many keys, so there are few.
 fn next_entry(runs: &mut [SortedRun]) -> Result<Option<(TallyKey, Count)>> {
     let first = runs.iter_mut().filter_map(|run| run.key().map(|key| (key, run)));
     let Some((_, run)) = first.min_by_key(|(key, _)| *key) else { return Ok(None) };

@@ -3,7 +3,7 @@
 use axum::http::StatusCode;
 use serde_json::{Value, json};
 
-use crate::message::Reply;
+use crate::exchange::Reply;
 use crate::truth::Vendor;
 
 /// An error that every vendor has a response for.

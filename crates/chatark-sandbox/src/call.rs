@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use axum::http::Method;
 use bytes::Bytes;
 
-use crate::message::ApiRequest;
+use crate::exchange::ApiRequest;
 use crate::world::Agent;
 
 /// A request that passed authorization, faults and limits, with what is needed to answer it.

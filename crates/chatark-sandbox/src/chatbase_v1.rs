@@ -10,7 +10,7 @@ use crate::call::{Call, PagingFault};
 use crate::chatbase_v1_parameters::{date, invalid, number};
 use crate::chatbase_v1_people;
 use crate::dataset::Dataset;
-use crate::message::{ApiRequest, Reply, write_array, write_json};
+use crate::exchange::{ApiRequest, Reply, write_array, write_json};
 use crate::time;
 use crate::truth::{Channel, Contact, Content, Conversation, Message, Role, Vendor};
 

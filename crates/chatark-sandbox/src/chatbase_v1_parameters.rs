@@ -3,7 +3,7 @@
 use axum::http::StatusCode;
 use serde_json::json;
 
-use crate::message::{ApiRequest, Reply};
+use crate::exchange::{ApiRequest, Reply};
 
 /// Reads a number of at least 1, or the default if there is no such parameter. Returns `None` if it is invalid.
 pub(crate) fn number(request: &ApiRequest, name: &str, default: usize) -> Option<usize> {

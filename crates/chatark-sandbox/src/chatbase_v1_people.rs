@@ -8,7 +8,7 @@ use serde_json::{Map, Value, json};
 
 use crate::call::{AgentCall, Call};
 use crate::chatbase_v1_parameters::{date, invalid, number};
-use crate::message::{ApiRequest, Reply};
+use crate::exchange::{ApiRequest, Reply};
 use crate::time;
 use crate::truth::Person;
 use crate::world::{Agent, LeadsShape};

@@ -12,7 +12,7 @@ use crate::api_error::{ApiError, chatbase_v2_error};
 use crate::call::{Call, PagingFault};
 use crate::cursor;
 use crate::dataset::{Dataset, SortKey};
-use crate::message::{ApiRequest, Reply, write_array, write_json};
+use crate::exchange::{ApiRequest, Reply, write_array, write_json};
 use crate::time;
 use crate::truth::{Channel, Content, Conversation, Feedback, Message, Role, Status, Vendor};
 use crate::world::{Agent, Deployment};

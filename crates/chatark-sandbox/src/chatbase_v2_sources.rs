@@ -7,7 +7,7 @@ use crate::api_error::chatbase_v2_error;
 use crate::call::AgentCall;
 use crate::chatbase_v2::{DEFAULT_LIST_LIMIT, LIST_LIMIT, invalid, limit, pagination, resource_not_found};
 use crate::cursor;
-use crate::message::Reply;
+use crate::exchange::Reply;
 
 /// The largest body that is taken: 4.5 MB.
 const MAX_BYTES: usize = 4_500_000;

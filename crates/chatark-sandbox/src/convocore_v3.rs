@@ -13,7 +13,7 @@ use crate::call::{Call, PagingFault};
 use crate::convocore_v3_messages::ConvocoreMessage;
 use crate::cursor;
 use crate::dataset::{Dataset, SortKey};
-use crate::message::{ApiRequest, Reply, ReplyBody, write_array, write_json};
+use crate::exchange::{ApiRequest, Reply, ReplyBody, write_array, write_json};
 use crate::time;
 use crate::truth::{Conversation, Feedback, Message, Role, Status, Vendor};
 use crate::world::{Agent, Generation, Zone};

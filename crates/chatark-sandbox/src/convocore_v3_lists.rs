@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use crate::call::AgentCall;
 use crate::convocore_v3::{cursor_of, invalid, pagination, parameter, read_cursor};
 use crate::convocore_v3_writes::{ConvocoreWrites, Lead};
-use crate::message::{ApiRequest, Reply};
+use crate::exchange::{ApiRequest, Reply};
 use crate::truth::Conversation;
 use crate::world::Agent;
 

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use crate::call::AgentCall;
 use crate::dataset::Dataset;
-use crate::message::Reply;
+use crate::exchange::Reply;
 use crate::time;
 use crate::truth::{Channel, Contact, Content, Conversation, Message, Role};
 use crate::world::{Agent, WriteBehaviour};

@@ -9,8 +9,8 @@ use axum::response::Response;
 use bytes::Bytes;
 use futures_util::{Stream, StreamExt, stream};
 
+use crate::exchange::{Reply, ReplyBody};
 use crate::fault::Delivery;
-use crate::message::{Reply, ReplyBody};
 
 /// The time between the first half of a response and the close of the connection, so that the half arrives.
 const CUT_DELAY: Duration = Duration::from_millis(20);

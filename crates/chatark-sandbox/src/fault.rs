@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use crate::api_error::ApiError;
 use crate::call::PagingFault;
-use crate::message::{Reply, ReplyBody};
+use crate::exchange::{Reply, ReplyBody};
 use crate::time;
 use crate::truth::{Conversation, Message, Role, Vendor};
 

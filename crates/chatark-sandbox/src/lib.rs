@@ -38,7 +38,7 @@ mod convocore_v3_messages;
 mod convocore_v3_writes;
 mod cursor;
 mod delivery;
-mod message;
+mod exchange;
 mod rate_limiter;
 mod time;
 

@@ -227,7 +227,7 @@ impl ToolStatus {
 /// The customer, as far as known.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Contact {
-    /// The id in the shop's own system.
+    /// The id in the system of the agent's owner.
     pub id: Option<String>,
     /// The full name.
     pub name: Option<String>,
@@ -243,12 +243,12 @@ pub struct Contact {
     pub website: Option<String>,
 }
 
-/// A person in a list of the vendor: a lead that the chatbot collected, or a contact of the shop.
+/// A person in a list of the vendor: a lead that the chatbot collected, or a contact of the agent's owner.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Person {
     /// The vendor's id; for a lead, a number as text.
     pub id: String,
-    /// The id in the shop's own system.
+    /// The id in the system of the agent's owner.
     pub external_id: Option<String>,
     /// The full name.
     pub name: Option<String>,

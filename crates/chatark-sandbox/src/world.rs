@@ -39,9 +39,9 @@ pub struct Agent {
     pub deployment: Deployment,
     /// How Convocore handles conversations that a client created.
     pub writes: WriteBehaviour,
-    /// The leads that it collected, in any order; only Chatbase's first API has them.
+    /// The leads that it collected, in any order; only Chatbase API v1 has them.
     pub leads: Vec<Person>,
-    /// The contacts of the shop; only Chatbase's first API has them.
+    /// The contacts of the agent's owner; only Chatbase API v1 has them.
     pub contacts: Vec<Person>,
     /// The names of the custom attributes that written contacts may have.
     pub attributes: Vec<String>,

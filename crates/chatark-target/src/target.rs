@@ -14,7 +14,7 @@ use crate::loss_report::{FieldRule, LossReport};
 
 /// One vendor API that can be written into, bound to one agent of one account.
 ///
-/// No call of a target may reach a customer.
+/// Files of a format are targets of a migration, too, but not of this trait. No call may reach a customer.
 #[async_trait]
 pub trait Target: fmt::Debug + Send + Sync {
     /// Returns what the target takes, and its limits.

@@ -77,7 +77,7 @@ impl ReadBack {
 }
 
 impl KindResult {
-    /// Returns whether every selected item is at the target.
+    /// Returns whether there was no error and no refusal, and the target shows everything that the ledger calls done.
     pub fn is_complete(&self) -> bool {
         self.error.is_none()
             && self.counts.refused == 0
