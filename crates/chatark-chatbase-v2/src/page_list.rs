@@ -125,7 +125,7 @@ pub(crate) struct Step {
     pub(crate) total: Option<u64>,
     /// Whether that count may be of the rest of the list, from a cursor on.
     pub(crate) may_count_rest: bool,
-    /// Whether no earlier page of this list had the same conversations.
+    /// Whether it had a conversation that no earlier page of this list had.
     pub(crate) is_new: bool,
     /// Its size in bytes.
     pub(crate) bytes: usize,
@@ -462,17 +462,7 @@ impl<'a> PageList<'a> {
             let unread = self.unread(&elements);
             batch.records = whole_records(elements);
             let next = Next::Restart(RestartReason::IgnoresDates, unread);
-            let (is_new, at_edges) = (true, Vec::new());
-            return Ok(Step {
-                batch,
-                total,
-                may_count_rest,
-                is_new,
-                bytes,
-                at_edges,
-                follow_ups: FollowUps::Nothing,
-                next,
-            });
+            return Ok(Step::of_page(batch, total, may_count_rest, true, bytes, next));
         }
         if read_as == PageContent::Summaries && elements.iter().any(|element| element.summary.is_whole) {
             // An older deployment ignores `include`: where a page fails, its summaries fail, too.
@@ -496,28 +486,10 @@ impl<'a> PageList<'a> {
         if !left.is_empty() {
             let unread = left.iter().filter_map(|element| Unread::of(&element.summary)).collect();
             let next = Next::Restart(RestartReason::IgnoresId, unread);
-            return Ok(Step {
-                batch,
-                total,
-                may_count_rest,
-                is_new,
-                bytes,
-                at_edges,
-                follow_ups: FollowUps::Nothing,
-                next,
-            });
+            return Ok(Step { at_edges, ..Step::of_page(batch, total, may_count_rest, is_new, bytes, next) });
         }
         let next = self.follow(next, read_as);
-        Ok(Step {
-            batch,
-            total,
-            may_count_rest,
-            is_new,
-            bytes,
-            at_edges,
-            follow_ups: FollowUps::Nothing,
-            next,
-        })
+        Ok(Step { at_edges, ..Step::of_page(batch, total, may_count_rest, is_new, bytes, next) })
     }
 
     /// Returns whether the count of a page after a cursor may be of the rest of the list, all of which is then on this
@@ -963,17 +935,7 @@ impl<'a> PageList<'a> {
             self.leave_or_note(element, error, &mut batch);
         }
         let next = self.follow(next, PageContent::Summaries);
-        let (is_new, at_edges) = (true, Vec::new());
-        Ok(Some(Step {
-            batch,
-            total,
-            may_count_rest,
-            is_new,
-            bytes,
-            at_edges,
-            follow_ups: FollowUps::Nothing,
-            next,
-        }))
+        Ok(Some(Step::of_page(batch, total, may_count_rest, true, bytes, next)))
     }
 
     /// Records the second in which a conversation began as a gap, unless it is held as its summary shows it.
@@ -1026,17 +988,7 @@ impl<'a> PageList<'a> {
         self.pages_read_singly += 1;
         self.failed_summaries = 0;
         let next = self.follow(next, PageContent::Summaries);
-        let at_edges = Vec::new();
-        let step = Step {
-            batch,
-            total,
-            may_count_rest,
-            is_new,
-            bytes,
-            at_edges,
-            follow_ups: FollowUps::Nothing,
-            next,
-        };
+        let step = Step::of_page(batch, total, may_count_rest, is_new, bytes, next);
         Ok(Detour::Skip(Box::new(step)))
     }
 
@@ -1203,12 +1155,25 @@ impl<'a> PageList<'a> {
     }
 }
 
+impl Step {
+    /// Creates the step of a page of which nothing is near an edge and nothing is to be read apart.
+    fn of_page(
+        batch: Batch,
+        total: Option<u64>,
+        may_count_rest: bool,
+        is_new: bool,
+        bytes: usize,
+        next: Next,
+    ) -> Self {
+        let (at_edges, follow_ups) = (Vec::new(), FollowUps::Nothing);
+        Self { batch, total, may_count_rest, is_new, bytes, at_edges, follow_ups, next }
+    }
+}
+
 impl Detour {
     /// Creates the step past a place of which nothing could be read.
     fn skip(batch: Batch, follow_ups: FollowUps, next: Next) -> Self {
-        let (is_new, at_edges) = (true, Vec::new());
-        let step =
-            Step { batch, total: None, may_count_rest: true, is_new, bytes: 0, at_edges, follow_ups, next };
+        let step = Step { follow_ups, ..Step::of_page(batch, None, true, true, 0, next) };
         Self::Skip(Box::new(step))
     }
 }
